@@ -1,0 +1,6 @@
+"""``python -m genexp``."""
+
+from genexp.cli import main
+
+if __name__ == "__main__":
+    main()

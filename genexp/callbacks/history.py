@@ -1,0 +1,88 @@
+"""The history of a run: ``metrics.csv``, written line by line, and the same numbers for the loggers."""
+
+import csv
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from genexp.families.base import GenerativeModule
+
+COLUMNS = ("images", "step", "epoch", "seconds", "metric", "value")
+
+
+class TrainingDiverged(FloatingPointError):
+    """A loss is no longer finite."""
+
+
+class History(Callback):
+    """Writes one row per metric: training losses as means over ``log_every_steps`` steps, validation metrics as they come.
+
+    The file is line-buffered, so that what was logged survives whatever ends the process. The losses are summed on their
+    device and read only when they are logged. A loss that is not finite stops the run before a checkpoint is written.
+
+    Args:
+        path: the file, appended to.
+        log_every_steps: training steps per row.
+    """
+
+    def __init__(self, path: Path, log_every_steps: int) -> None:
+        self.path, self.every = path, log_every_steps
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._started = time.monotonic()
+        self._file: Any = None
+
+    def setup(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
+        if trainer.is_global_zero and self._file is None:
+            is_new = not self.path.exists()
+            self._file = open(self.path, "a", buffering=1, newline="")  # noqa: SIM115 - closed in teardown
+            if is_new:
+                csv.writer(self._file).writerow(COLUMNS)
+
+    def teardown(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: GenerativeModule, outputs: dict[str, Tensor], *_: Any
+    ) -> None:
+        for name, value in outputs.items():
+            self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach().clone()
+        self._steps += 1
+        if self._steps >= self.every:
+            self._flush(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        self._flush(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self._write(trainer, pl_module, values)
+
+    def _flush(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        """Log the mean of the training losses since the last time."""
+        if self._steps:
+            means = {f"train/{name}": float(value) / self._steps for name, value in self._sums.items()}
+            self._sums, self._steps = {}, 0
+            self._write(trainer, pl_module, means)
+
+    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+        seconds = round(time.monotonic() - self._started, 2)
+        if self._file is not None:
+            writer = csv.writer(self._file)
+            for name, value in values.items():
+                row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
+                writer.writerow(row)
+        for logger in trainer.loggers:
+            logger.log_metrics({**values, "images": model.images_seen}, step=model.steps)
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"{name} is {value} at step {model.steps} ({model.images_seen:,} images): training has diverged; "
+                    "try a smaller learning rate or training.gradient_clip_norm"
+                )

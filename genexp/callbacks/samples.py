@@ -1,0 +1,58 @@
+"""Sample grids and reconstructions during training."""
+
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from genexp.callbacks.pictures import picture
+from genexp.families.base import GenerativeModule, Reconstruction
+from genexp.probability.randomness import key
+
+
+class SampleGrid(Callback):
+    """Draws a grid, and reconstructions where the family can, whenever another ``every_images`` images have been seen.
+
+    All grids of a run come from the same random draws, so that they show training and not chance. A conditional model
+    is sampled label by label: every column of a grid is one label.
+
+    Args:
+        folder: where the PNGs go.
+        n: number of samples.
+        every_images: training images between two grids; looked at after each validation.
+        seed: the run's seed.
+    """
+
+    def __init__(self, folder: Path, n: int, every_images: int, seed: int) -> None:
+        self.folder, self.n, self.every, self.seed = folder, n, every_images, seed
+        self._next = every_images
+
+    def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if trainer.is_global_zero and pl_module.images_seen >= self._next:
+            self._next = (pl_module.images_seen // self.every + 1) * self.every
+            self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
+
+    def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Write ``<name>.png`` and ``<name>-reconstructions.png``, and hand both to the loggers."""
+        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(key(self.seed, "grid"))
+            columns = model.num_classes if model.conditional else None
+            y = torch.arange(self.n, device=model.device) % model.num_classes if model.conditional else None
+            self._show(trainer, model, "samples", model.sample(self.n, y), name, columns)
+            if isinstance(model, Reconstruction):
+                x, y = next(iter(trainer.datamodule.loader("validation", self.n // 2)))
+                x, y = x.to(model.device), None if y is None else y.to(model.device)
+                with model.evaluating():
+                    pairs = torch.stack([x, model.reconstruct(x, y)], dim=1).flatten(0, 1)
+                self._show(trainer, model, "reconstructions", pairs, f"{name}-reconstructions", 8)
+
+    def _show(
+        self, trainer: Trainer, model: GenerativeModule, kind: str, x: Tensor, name: str, columns: int | None
+    ) -> None:
+        path = self.folder / f"{name}.png"
+        if picture(x, model.levels, path, columns):
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_image"):  # Lightning gives it to some loggers only
+                    caption = f"{model.images_seen:,} images"
+                    logger.log_image(key=kind, images=[str(path)], step=model.steps, caption=[caption])

@@ -1,0 +1,255 @@
+"""What every data set shares: tensors in memory, checked against the config, served in whole batches.
+
+A batch is ``(x, y)``: ``x`` is uint8 ``(B, *shape)`` in ``[0, levels)``, or float32 when ``levels`` is None;
+``y`` is int64 ``(B,)`` in ``[0, num_classes)``, or None. A new data set subclasses :class:`InMemoryData` and
+writes ``load``.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from genexp.data.batches import FixedOrder, TensorBatches, TrainingOrder, Transform
+from genexp.data.files import RemoteFile, locate
+from genexp.probability.randomness import generator
+
+SPLITS = ("train", "validation", "test")
+
+
+class InMemoryData(LightningDataModule, ABC):
+    """A data set small enough for memory.
+
+    Args:
+        name: its name in records.
+        shape: shape of one example, e.g. (1, 28, 28).
+        levels: number of values a dimension can take, 2 to 256; None for continuous data.
+        num_classes: number of labels; None if there are none.
+        batch_size: training examples per process and batch, at least 1.
+        evaluation_batch_size: the same for validation and test.
+        seed: of the run; the training order and the draws of the batches are keyed by it.
+        limit: train on the first ``limit`` examples only; None for all.
+        num_workers: processes that prepare batches; 0 is the fastest for data in memory.
+
+    Raises:
+        ValueError: an argument is out of range. Once loaded: the tensors are not what the arguments declare.
+    """
+
+    only_levels: ClassVar[int | None] = None
+    """The one value that ``levels`` may have, where the source decides it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        shape: Sequence[int],
+        levels: int | None,
+        num_classes: int | None,
+        batch_size: int,
+        evaluation_batch_size: int,
+        seed: int,
+        limit: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if levels is not None and not 2 <= levels <= 256:
+            raise ValueError(f"data.levels={levels}: must be 2 to 256 (uint8), or null for continuous data")
+        if self.only_levels not in (None, levels):
+            raise ValueError(f"data.levels={levels}: for {name} it must be {self.only_levels}")
+        for argument, size in (("batch_size", batch_size), ("evaluation_batch_size", evaluation_batch_size)):
+            if size < 1:
+                raise ValueError(f"data.{argument}={size}: must be at least 1")
+        if limit is not None and limit < 1:
+            raise ValueError(f"data.limit={limit}: must be at least 1, or null for all training examples")
+        self.name = name
+        self.shape = tuple(shape)
+        self.levels = levels
+        self.num_classes = num_classes
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.seed = seed
+        self.limit = limit
+        self.num_workers = num_workers
+        self._tensors: dict[str, tuple[Tensor, Tensor | None]] = {}
+        self._skip = (0, 0)
+
+    # --- what a data set provides -------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """All examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split in :data:`SPLITS`."""
+
+    def training_source(self) -> tuple[Tensor, Tensor | None, Transform | None]:
+        """What training batches are cut from, and a transform of each: by default the split itself."""
+        return *self.tensors("train"), None
+
+    def protocol(self, split: str) -> dict[str, Any]:
+        """What two values measured on a split must share to be comparable: plain strings and numbers."""
+        return {"data": self.name, "split": split, "n": self.size(split), "levels": self.levels}
+
+    # --- the examples -------------------------------------------------------------------------------------
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load what a stage needs, once; called again it does nothing."""
+        if stage in (None, "fit"):
+            self.training_source()
+        if stage in (None, "fit", "validate"):
+            self.tensors("validation")
+        if stage in (None, "test"):
+            self.tensors("test")
+
+    def tensors(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """The examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split, loaded at the first call.
+
+        Raises:
+            ValueError: there is no such split, or what was loaded is not what the config declares.
+        """
+        if split not in self._tensors:
+            x, y = self.load(one_of("split", split, SPLITS))
+            self._check(x, y)
+            n = self._limited(len(x)) if split == "train" else len(x)
+            self._tensors[split] = x[:n], None if y is None else y[:n]
+        return self._tensors[split]
+
+    def size(self, split: str) -> int:
+        """Number of examples in a split."""
+        return len(self.tensors(split)[0])
+
+    def fingerprint(self, split: str) -> str:
+        """16 hexadecimal digits that change with any value in a split: a key for caches of its statistics."""
+        digest = hashlib.sha256()
+        for part in self.tensors(split):
+            if part is not None:
+                digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+                digest.update(part.contiguous().numpy())
+        return digest.hexdigest()[:16]
+
+    def _limited(self, n: int) -> int:
+        if self.limit is not None and self.limit > n:
+            raise ValueError(f"data.limit={self.limit}: there are only {n} training examples")
+        return self.limit or n
+
+    def _check(self, x: Tensor, y: Tensor | None) -> None:
+        found = tuple(x.shape[1:])
+        if found != self.shape:
+            raise ValueError(
+                f"data.shape={list(self.shape)}: the examples of {self.name} have shape {list(found)}"
+            )
+        if x.dtype != (torch.float32 if self.levels is None else torch.uint8):
+            right = "null" if x.dtype == torch.float32 else "2 to 256"
+            raise ValueError(
+                f"data.levels={self.levels}: {self.name} is {x.dtype}, set data.levels to {right}"
+            )
+        if self.levels is not None and (top := int(x.max())) >= self.levels:  # as uint8, 256 would wrap to 0
+            raise ValueError(
+                f"data.levels={self.levels}: {self.name} goes up to {top}, set {top + 1} or more"
+            )
+        if (y is None) != (self.num_classes is None):
+            right = "null, there are no labels" if y is None else f"{int(y.max()) + 1}"
+            raise ValueError(f"data.num_classes={self.num_classes}: for {self.name} it must be {right}")
+        if y is not None and (y.dtype != torch.int64 or y.min() < 0 or y.max() >= self.num_classes):
+            raise ValueError(
+                f"data.num_classes={self.num_classes}: the labels of {self.name} must be int64 from 0 to "
+                f"{self.num_classes - 1}, but are {y.dtype} from {int(y.min())} to {int(y.max())}"
+            )
+
+    # --- the loaders --------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> DataLoader:
+        """Training batches in the order of (seed, epoch); every process its part."""
+        x, y, transform = self.training_source()
+        order = TrainingOrder(self._limited(len(x)), self.batch_size, self.seed, *replica())
+        order.skip(*self._skip)
+        return self._dataloader(TensorBatches(x, y, transform), order)
+
+    def skip(self, epoch: int, batches: int) -> None:
+        """Leave out the first ``batches`` training batches of ``epoch``, which an earlier run has seen.
+
+        Call it before ``fit`` makes the loader, whose workers begin before any ``on_train_start``."""
+        self._skip = (epoch, batches)
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation split in its fixed order; every process its part."""
+        return self._evaluation("validation", self.evaluation_batch_size, *replica())
+
+    def test_dataloader(self) -> DataLoader:
+        """The test split in its fixed order; every process its part."""
+        return self._evaluation("test", self.evaluation_batch_size, *replica())
+
+    def loader(self, split: str, batch_size: int | None = None) -> DataLoader:
+        """A whole split in its fixed order, the same on every process: for metrics.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``.
+            batch_size: examples per batch; None for ``evaluation_batch_size``.
+        """
+        return self._evaluation(split, batch_size or self.evaluation_batch_size, 0, 1)
+
+    def _evaluation(self, split: str, batch_size: int, rank: int, world: int) -> DataLoader:
+        return self._dataloader(
+            TensorBatches(*self.tensors(split)), FixedOrder(self.size(split), batch_size, rank, world)
+        )
+
+    def _dataloader(self, batches: TensorBatches, order: Sampler) -> DataLoader:
+        return DataLoader(
+            batches,
+            sampler=order,
+            batch_size=None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            generator=generator(self.seed, "loader"),  # else every epoch draws from the global generator
+        )
+
+
+class FileData(InMemoryData):
+    """A data set that lies in published files.
+
+    Args:
+        root: folder that holds the files, as ``<root>/<folder>/<name>``; None for the download cache only.
+        common: see :class:`InMemoryData`.
+    """
+
+    def __init__(self, *, root: str | PathLike[str] | None, **common: Any) -> None:
+        super().__init__(**common)
+        self.root = root
+
+    @abstractmethod
+    def files(self) -> Sequence[RemoteFile]:
+        """All files of the data set."""
+
+    def prepare_data(self) -> None:
+        """Find or download all files; called on one process only."""
+        for file in self.files():
+            self.path(file)
+
+    def path(self, file: RemoteFile) -> Path:
+        """Where a verified copy of ``file`` lies (see :func:`genexp.data.files.locate`)."""
+        return locate(file, self.root)
+
+
+def replica() -> tuple[int, int]:
+    """Rank of this process and number of processes: (0, 1) outside distributed training."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def one_of(argument: str, value: str, valid: Sequence[str]) -> str:
+    """``value``, which must be among ``valid``.
+
+    Raises:
+        ValueError: it is not; names ``argument``, the nearest valid name and all of them.
+    """
+    if value in valid:
+        return value
+    near = get_close_matches(str(value), valid, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{argument}={value!r}: must be one of {', '.join(valid)}{hint}")

@@ -1,0 +1,40 @@
+"""The 1,797 handwritten digits that come with scikit-learn: 8x8, 17 levels, no download."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from genexp.data.base import InMemoryData
+from genexp.data.splits import check_splits, permuted
+
+
+class Digits(InMemoryData):
+    """The test part of Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI.
+
+    Each value counts the ink in a 4x4 block of a bitmap: 0 to 16.
+
+    Args:
+        splits: sizes of ``train``, ``validation`` and ``test``, 1,797 together at most.
+        split_seed: of the permutation that separates them.
+        common: see :class:`genexp.data.base.InMemoryData`.
+    """
+
+    only_levels: ClassVar[int] = 17
+
+    def __init__(self, *, splits: Mapping[str, int], split_seed: int, **common: Any) -> None:
+        super().__init__(**common)
+        self.splits = check_splits(splits)
+        self.split_seed = split_seed
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_digits
+
+        source = load_digits()
+        part = permuted(len(source.images), self.splits, self.split_seed, split)
+        x = torch.from_numpy(source.images).to(torch.uint8)[part, None]
+        return x, torch.from_numpy(source.target).long()[part]
+
+    def protocol(self, split: str) -> dict[str, Any]:
+        return super().protocol(split) | {"split_seed": self.split_seed}

@@ -1,0 +1,131 @@
+"""Finding the files of a data set: in the user's folder, else in the download cache, else at its own address.
+
+Every file is checked against its published SHA-256 before it is used, wherever it came from.
+"""
+
+import gzip
+import hashlib
+import os
+import tempfile
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from shutil import copyfileobj
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file.
+
+    Args:
+        folder: sub-folder it lies in, under ``data.root`` and under the cache, e.g. ``mnist``.
+        name: file name. ``<name>.gz`` is accepted in its place when it unzips to the same bytes.
+        url: address it is downloaded from.
+        sha256: of the file as published under ``url``, 64 hexadecimal digits.
+    """
+
+    folder: str
+    name: str
+    url: str
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$GENEXP_CACHE``, or ``~/.cache/genexp``."""
+    return Path(os.environ.get("GENEXP_CACHE") or Path.home() / ".cache" / "genexp")
+
+
+def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
+    """Path of a verified copy of ``file``, downloaded into the cache if there is none yet.
+
+    Args:
+        file: what to look for.
+        root: the user's data folder (``data.root``, by default ``$GENEXP_DATA``), looked at first, or None.
+
+    Returns:
+        Path of the file, or of its gzipped copy ``<name>.gz``.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder, or the file is nowhere and cannot be downloaded.
+        ValueError: the file found, or the download, does not have the published SHA-256.
+    """
+    folders = [cache_folder() / file.folder]
+    if root is not None:
+        if not Path(root).is_dir():
+            raise FileNotFoundError(
+                f"data.root={str(root)!r} is not a folder (data.root comes from the environment variable "
+                "GENEXP_DATA unless you set it): correct it, or unset both to download into the cache"
+            )
+        folders.insert(0, Path(root) / file.folder)
+    for folder in folders:
+        for name in (file.name, f"{file.name}.gz"):
+            if (folder / name).is_file():
+                verify(folder / name, file)
+                return folder / name
+    try:
+        return download(file, folders[-1])
+    except OSError as error:
+        looked = " and ".join(str(folder) for folder in folders)
+        raise FileNotFoundError(
+            f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
+            f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
+        ) from error
+
+
+def download(file: RemoteFile, folder: Path) -> Path:
+    """Download ``file`` into ``folder``; the file appears there complete and verified, or not at all.
+
+    Raises:
+        OSError: the address cannot be read or the folder cannot be written.
+        ValueError: the download does not have the published SHA-256.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+        partial = Path(temporary) / file.name
+        with urllib.request.urlopen(file.url, timeout=60) as response, partial.open("wb") as out:
+            copyfileobj(response, out)
+        found = _sha256(partial)
+        if found != file.sha256:
+            raise ValueError(
+                f"the download of {file.url} has sha256 {found}, but the published file has {file.sha256}: "
+                f"run again, or put the published file into {folder}"
+            )
+        os.replace(partial, folder / file.name)
+    return folder / file.name
+
+
+def verify(path: Path, file: RemoteFile) -> None:
+    """Check a copy of ``file`` against its SHA-256; of ``<name>.gz`` the unzipped bytes are checked.
+
+    An unchanged file is hashed once per process.
+
+    Raises:
+        ValueError: it differs.
+    """
+    stat = path.stat()
+    found = _sha256_once(path, path.name != file.name, stat.st_mtime_ns, stat.st_size)
+    if found != file.sha256:
+        raise ValueError(
+            f"{path} has sha256 {found}, but the published file has {file.sha256}: it is damaged or another "
+            f"version; delete it and run again to download it from {file.url}"
+        )
+
+
+@lru_cache(maxsize=256)
+def _sha256_once(path: Path, unzip: bool, mtime_ns: int, size: int) -> str:
+    return _sha256(path, unzip)
+
+
+def _sha256(path: Path, unzip: bool = False) -> str:
+    with gzip.open(path) if unzip else path.open("rb") as stream:
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return "(not readable as gzip)"
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file, unzipped if its name ends in ``.gz``."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

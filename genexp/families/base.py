@@ -1,0 +1,208 @@
+"""The contract of every generative family: one base class, and capabilities that evaluation asks for by type.
+
+A batch is ``(x, y)``. ``x`` lives in the data space: uint8 ``(B, *shape)`` with values in ``[0, levels)``, or
+float32 ``(B, *shape)`` when ``levels`` is None. ``y`` is int64 ``(B,)`` with values in ``[0, num_classes)``, or None.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class GenerativeModule(LightningModule, ABC):
+    """A generative model p(x), or p(x | y) when conditional, over the data space.
+
+    Args:
+        shape: shape of one example, e.g. (1, 28, 28) or (180,).
+        levels: number of values a dimension can take; None for continuous data.
+        num_classes: number of labels of the data set; None if it has none.
+        conditional: model p(x | y) instead of p(x).
+        optimizer: called with the parameters, returns the optimizer.
+        scheduler: called with the optimizer, returns a learning-rate scheduler stepped once per training step;
+            None for a constant rate.
+
+    Raises:
+        ValueError: the model is conditional and the data have no labels, or ``levels`` is below 2.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        levels: int | None,
+        num_classes: int | None,
+        conditional: bool,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[[Optimizer], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if levels is not None and not 2 <= levels <= 256:
+            raise ValueError(f"levels={levels}: must be between 2 and 256 (uint8), or null for continuous data")
+        if conditional and not num_classes:
+            raise ValueError("conditional=true needs data with labels, but num_classes is null")
+        self.shape = tuple(shape)
+        self.levels = levels
+        self.num_classes = num_classes
+        self.conditional = conditional
+        self.label_width = num_classes if conditional else 0
+        """Width of a one-hot label as the networks receive it; 0 for an unconditional model."""
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.images_seen = 0
+        """Training examples seen so far, over all processes: the clock of schedules and of the history."""
+        self.steps = 0
+        """Training steps so far; one generator update is one step, whatever the number of optimizers."""
+
+    @property
+    def dims(self) -> int:
+        """Number of dimensions of one example."""
+        return int(torch.Size(self.shape).numel())
+
+    # --- what a family provides -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Per-example training objective.
+
+        Args:
+            x: ``(B, *shape)`` in the data space.
+            y: ``(B,)`` labels, or None; ignored by an unconditional model.
+
+        Returns:
+            Tensors of shape ``(B,)``. The entry ``loss`` is minimised; the others are logged.
+        """
+
+    @abstractmethod
+    def draw(self, n: int, y: Tensor | None, **knobs: Any) -> Tensor:
+        """Draw ``n`` examples ``(n, *shape)`` in the data space. Called by :meth:`sample` in evaluation mode, without
+        gradients; ``y`` is ``(n,)`` if and only if the model is conditional."""
+
+    # --- what every family has --------------------------------------------------------------------------------
+
+    def sample(self, n: int, y: Tensor | int | None = None, **knobs: Any) -> Tensor:
+        """Draw from the model.
+
+        Args:
+            n: number of examples, at least 1.
+            y: labels ``(n,)`` or one label for all, for a conditional model; None draws labels uniformly.
+            knobs: options of the family's sampler, e.g. ``temperature``.
+
+        Returns:
+            ``(n, *shape)`` in the data space: uint8 in ``[0, levels)``, float32 if ``levels`` is None.
+
+        Raises:
+            ValueError: ``n`` < 1, labels out of range or of the wrong number, labels for an unconditional model, or a
+                knob that this sampler does not have.
+        """
+        if n < 1:
+            raise ValueError(f"n={n}: must be at least 1")
+        y = self._sample_labels(n, y)
+        with self.evaluating(), torch.no_grad():
+            return self.draw(n, y, **knobs)
+
+    def _sample_labels(self, n: int, y: Tensor | int | None) -> Tensor | None:
+        if not self.conditional:
+            if y is not None:
+                raise ValueError("labels given, but the model is unconditional: train with model.conditional=true")
+            return None
+        if y is None:
+            return torch.randint(self.num_classes, (n,), device=self.device)
+        y = torch.as_tensor(y, device=self.device)
+        y = y.expand(n) if y.ndim == 0 else y
+        if y.shape != (n,):
+            raise ValueError(f"labels have shape {tuple(y.shape)}: must be one label, or ({n},)")
+        if y.min() < 0 or y.max() >= self.num_classes:
+            raise ValueError(f"labels must be in [0, {self.num_classes - 1}]: got {int(y.min())} to {int(y.max())}")
+        return y.long()
+
+    def labels(self, y: Tensor | None) -> Tensor | None:
+        """The labels that the networks receive: ``y`` for a conditional model, None for an unconditional one.
+
+        Raises:
+            ValueError: the model is conditional and ``y`` is None.
+        """
+        if not self.conditional:
+            return None
+        if y is None:
+            raise ValueError("the model is conditional: labels y are needed")
+        return y
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode inside the block; afterwards the mode that was there before."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
+
+    def reduce(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The one reduction over the batch: the mean of every ``(B,)`` entry."""
+        return {name: value.mean() for name, value in losses.items()}
+
+    def count(self, x: Tensor) -> None:
+        """Advance the clock by one training step on the batch ``x`` (the same on every process)."""
+        self.steps += 1
+        self.images_seen += len(x) * self.trainer.world_size
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
+        x, y = batch
+        losses = self.reduce(self.loss(x, y))
+        self.count(x)
+        return losses
+
+    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        x, y = batch
+        for name, value in self.reduce(self.loss(x, y)).items():
+            self.log(f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_factory(self.parameters())
+        if self.scheduler_factory is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler_factory(optimizer), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["images_seen"], checkpoint["steps"] = self.images_seen, self.steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen, self.steps = checkpoint["images_seen"], checkpoint["steps"]
+
+
+# --- capabilities -------------------------------------------------------------------------------------------------
+
+
+class ExactLikelihood(ABC):
+    """The family computes log p(x) exactly."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x), or log p(x | y) for a conditional model: ``(B,)``, exact, in nats."""
+
+
+class LikelihoodBound(ABC):
+    """The family computes a lower bound on log p(x)."""
+
+    @abstractmethod
+    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+        """A stochastic lower bound: ``(B,)`` in nats, in expectation at most log p(x), tighter for larger ``k``.
+
+        The ELBO for k = 1, the importance-weighted bound for k > 1."""
+
+
+class Reconstruction(ABC):
+    """The family encodes an example and decodes it again."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """x after encoding and decoding: ``(B, *shape)`` in the data space."""

@@ -1,0 +1,127 @@
+"""Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from genexp.families.base import GenerativeModule
+from genexp.probability.quantize import from_symmetric, symmetric
+
+
+class Objective(ABC):
+    """Losses of the two players, from the discriminator's logits: D(x) = sigmoid(logit)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1): ``(B,)``."""
+        return F.softplus(-real) + F.softplus(fake)
+
+    @abstractmethod
+    def generator(self, fake: Tensor) -> Tensor:
+        """What the generator minimises: ``(B,)``."""
+
+
+class Minimax(Objective):
+    """The zero-sum game: the generator minimises log(1 - D(G(z))), whose gradient vanishes where D is sure."""
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return -F.softplus(fake)
+
+
+class NonSaturating(Objective):
+    """The loss used in practice: the generator minimises -log D(G(z)) (Goodfellow et al. 2014, section 3)."""
+
+    def generator(self, fake: Tensor) -> Tensor:
+        return F.softplus(-fake)
+
+
+class GAN(GenerativeModule):
+    """Generative adversarial network; one training step updates the discriminator, then the generator.
+
+    Args:
+        generator: called with ``shape``, ``levels``, ``latent_dim``, ``num_classes``; makes the network
+            z ``(B, latent_dim)``, y -> reals ``(B, *shape)``, in [-1, 1] for data with levels.
+        discriminator: called with ``shape``, ``num_classes``; makes the network reals ``(B, *shape)``, y -> logits ``(B,)``.
+        objective: losses of both.
+        latent_dim: dimensions of z ~ N(0, I).
+        generator_optimizer: called with the generator's parameters.
+        discriminator_optimizer: called with the discriminator's parameters.
+        base: see :class:`GenerativeModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Callable[..., nn.Module],
+        discriminator: Callable[..., nn.Module],
+        objective: Objective,
+        latent_dim: int,
+        generator_optimizer: Callable[..., Optimizer],
+        discriminator_optimizer: Callable[..., Optimizer],
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.automatic_optimization = False
+        self.objective, self.latent_dim = objective, latent_dim
+        self.generator = generator(
+            shape=self.shape, levels=self.levels, latent_dim=latent_dim, num_classes=self.label_width
+        )
+        self.discriminator = discriminator(shape=self.shape, num_classes=self.label_width)
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+
+    def generate(self, n: int, y: Tensor | None) -> Tensor:
+        """G(z, y) for z ~ N(0, I): reals ``(n, *shape)``. ``y`` as the networks take it."""
+        dtype = next(self.generator.parameters()).dtype
+        return self.generator(torch.randn(n, self.latent_dim, device=self.device, dtype=dtype), y)
+
+    def players(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Losses of both players and what the discriminator believes, from its logits ``(B,)`` on real and fake."""
+        return {
+            "loss": self.objective.generator(fake),
+            "discriminator_loss": self.objective.discriminator(real, fake),
+            "discriminator_real": torch.sigmoid(real).detach(),
+            "discriminator_fake": torch.sigmoid(fake).detach(),
+        }
+
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """``loss``, which the generator minimises, ``discriminator_loss``, and the mean D(x) and D(G(z)): ``(B,)`` each.
+        Training does not minimise their sum; see :meth:`training_step`."""
+        y = self.labels(y)
+        fake = self.generate(len(x), y)
+        return self.players(self.discriminator(symmetric(x, self.levels), y), self.discriminator(fake, y))
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
+        x, y = batch
+        y = self.labels(y)
+        generator_optimizer, discriminator_optimizer = self.optimizers()
+        fake = self.generate(len(x), y)
+
+        real_logits = self.discriminator(symmetric(x, self.levels), y)
+        losses = self.players(real_logits, self.discriminator(fake.detach(), y))
+        discriminator_optimizer.zero_grad()
+        self.manual_backward(losses["discriminator_loss"].mean())
+        discriminator_optimizer.step()
+
+        self.discriminator.requires_grad_(False)
+        losses["loss"] = self.objective.generator(self.discriminator(fake, y))
+        generator_optimizer.zero_grad()
+        self.manual_backward(losses["loss"].mean())
+        generator_optimizer.step()
+        self.discriminator.requires_grad_(True)
+
+        self.count(x)
+        return {name: value.detach() for name, value in self.reduce(losses).items()}
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            self.generator_optimizer(self.generator.parameters()),
+            self.discriminator_optimizer(self.discriminator.parameters()),
+        ]
+
+    def draw(self, n: int, y: Tensor | None) -> Tensor:
+        """x = G(z), rounded to the nearest level."""
+        return from_symmetric(self.generate(n, y), self.levels)

@@ -1,0 +1,228 @@
+"""Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningDataModule
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from genexp.families.base import GenerativeModule
+from genexp.metrics.base import Metric, Value
+from genexp.metrics.draws import keyed_draws
+from genexp.metrics.extractors import Extractor
+from genexp.probability.quantize import unit
+from genexp.probability.randomness import generator
+
+
+class Fidelity(Metric):
+    """torch-fidelity's metrics between ``n`` samples of the model and a reference split.
+
+    Values ``<split>/<metric>_<extractor>_<n>``, e.g. ``test/fid_mnistcnn_1k``, kind ``estimate``:
+
+    - ``fid`` (Heusel et al., 2017, eq. 6): ``|mu_1 - mu_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2))``. Biased
+      upwards, the more so the smaller ``n``: FIDs at different ``n`` never compare.
+    - ``is`` (Salimans et al., 2016): ``exp E KL(p(y|x) || p(y))``, the mean over ``is_splits`` parts of the
+      samples. Papers print the standard deviation over the parts; the standard error is that over
+      ``sqrt(is_splits)``.
+    - ``kid`` (Binkowski et al., 2018): unbiased squared MMD with the kernel ``(f.g / F + 1)^3``, the mean
+      over random subsets; may be slightly negative.
+    - ``precision``, ``recall`` (Kynkaanniemi et al., 2019, eq. 1-2): share of samples inside the reference's
+      manifold, and of references inside the samples', each manifold a union of balls to the k-th neighbour.
+      As in the paper both sides have equally many points: of a larger reference, a fixed subset of ``n``.
+
+    Args:
+        extractor: the network whose features are compared.
+        n: number of samples drawn from the model.
+        reference: the split whose examples, all of them, are the reference; None for the evaluated split.
+        batch_size: images per forward pass, and per call of the sampler.
+        kid_subset_size: examples per KID subset, at most ``n``.
+        kid_subsets: number of KID subsets.
+        is_splits: number of parts for the Inception score, at most ``n``.
+        prc_neighborhood: which neighbour (k) sets the radius of a ball, below ``n``; the paper takes 3.
+        cache_dir: folder for the features of references, keyed by the bytes of the images; None to keep none.
+    """
+
+    requires = (GenerativeModule,)
+
+    def __init__(
+        self,
+        *,
+        extractor: Extractor,
+        n: int,
+        reference: Literal["train", "validation", "test"] | None,
+        batch_size: int,
+        kid_subset_size: int,
+        kid_subsets: int,
+        is_splits: int,
+        prc_neighborhood: int,
+        cache_dir: str | None,
+    ) -> None:
+        self.extractor = extractor
+        self.n = n
+        self.reference = reference
+        self.batch_size = batch_size
+        self.kid_subset_size = kid_subset_size
+        self.kid_subsets = kid_subsets
+        self.is_splits = is_splits
+        self.prc_neighborhood = prc_neighborhood
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        for name in ("n", "batch_size", "kid_subset_size", "kid_subsets", "is_splits", "prc_neighborhood"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if is_splits > n:
+            raise ValueError(f"is_splits={is_splits}: must be at most n={n}")
+        if problem := self._too_few(n, f"n={n}"):
+            raise ValueError(problem)
+
+    def _too_few(self, size: int, what: str) -> str | None:
+        """Which argument asks for more than ``size`` examples; None if all fit."""
+        if self.kid_subset_size > size:
+            return f"kid_subset_size={self.kid_subset_size}: must be at most {what}"
+        if self.prc_neighborhood >= size:
+            return f"prc_neighborhood={self.prc_neighborhood}: must be below {what}"
+        return None
+
+    def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
+        if len(data.shape) != 3 or data.levels is None:
+            shape = tuple(data.shape)
+            return f"needs images of discrete levels, but shape is {shape} and levels is {data.levels}"
+        reason = super().refusal(model, data) or self.extractor.accepts(data)
+        if reason or self.reference is None:
+            return reason
+        size = data.size(self.reference)
+        return self._too_few(size, f"the {size} examples of reference={self.reference}")
+
+    def prepare(self) -> None:
+        self.extractor.check()
+        if self.cache_dir is not None:
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+
+    def compute(
+        self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int
+    ) -> list[Value]:
+        reference = self.reference or split
+        images = to_uint8(data.tensors(reference)[0], data.levels)
+        if problem := self._too_few(len(images), f"the {len(images)} examples of reference={reference}"):
+            raise ValueError(problem)
+        with keyed_draws(model.device, seed, "fidelity"):  # construction initialises weights, and so draws
+            network = self.extractor.build().to(model.device)
+        expected = self._reference_features(network, images, model.device)
+        found = self._features(network, to_uint8(self._draw(model, seed), data.levels), model.device)
+        protocol = data.protocol(reference) | {
+            "extractor": self.extractor.name,
+            "extractor_sha256": self.extractor.sha256,
+            "samples": self.n,
+            "samples_from": "model",
+            "reference": reference,
+            "reference_n": len(images),
+            "conditional": model.conditional,
+        }
+        return self._values(found, expected, split, protocol)
+
+    def _draw(self, model: GenerativeModule, seed: int) -> Tensor:
+        """``(n, C, H, W)`` on the CPU, in the data space; each batch from its own key."""
+        batches = []
+        for index, start in enumerate(range(0, self.n, self.batch_size)):
+            with keyed_draws(model.device, seed, "fidelity", index):
+                batches.append(model.sample(min(self.batch_size, self.n - start)).cpu())
+        return torch.cat(batches)
+
+    @torch.no_grad()
+    def _features(
+        self, network: FeatureExtractorBase, images: Tensor, device: torch.device
+    ) -> dict[str, Tensor]:
+        """Layers by name, each ``(N, F)`` on the CPU, of uint8 images ``(N, C, H, W)``; grey is tiled."""
+        batches = [network(x.to(device).expand(-1, 3, -1, -1)) for x in images.split(self.batch_size)]
+        layers = (torch.cat([part.cpu() for part in parts]) for parts in zip(*batches, strict=True))
+        return dict(zip(network.features_list, layers, strict=True))
+
+    def _reference_features(
+        self, network: FeatureExtractorBase, images: Tensor, device: torch.device
+    ) -> dict[str, Tensor]:
+        """:meth:`_features` of the reference, from the cache if these bytes and weights were seen before."""
+        if self.cache_dir is None:
+            return self._features(network, images, device)
+        content = hashlib.sha256(repr((tuple(images.shape), self.extractor.sha256)).encode())
+        content.update(images.numpy().tobytes())
+        path = self.cache_dir / f"{self.extractor.name}-{content.hexdigest()}.safetensors"
+        if path.is_file():
+            return load_file(path)
+        features = self._features(network, images, device)
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        save_file(features, partial)
+        partial.replace(path)
+        return features
+
+    def _values(
+        self, found: dict[str, Tensor], expected: dict[str, Tensor], split: str, protocol: dict[str, Any]
+    ) -> list[Value]:
+        """All metrics from the features of the samples and of the reference."""
+        f, g = found[self.extractor.feature_layer], expected[self.extractor.feature_layer]
+        logits = found[self.extractor.logits_layer]
+        statistics = (fid_features_to_statistics(f), fid_features_to_statistics(g))
+        results = fid_statistics_to_metric(*statistics, verbose=False)
+        results |= isc_features_to_metric(logits, self.is_splits)
+        kid = {"kid_subsets": self.kid_subsets, "kid_subset_size": self.kid_subset_size}
+        results |= kid_features_to_metric(f, g, **kid, verbose=False)
+        equal = g
+        if len(g) > self.n:
+            equal = g[torch.randperm(len(g), generator=generator(0, "precision and recall"))[: self.n]]
+        prc = {"prc_neighborhood": self.prc_neighborhood}
+        results |= prc_features_to_metric(
+            f, equal, **prc, prc_batch_size=1000, save_cpu_ram=True, verbose=False
+        )
+
+        def value(
+            name: str,
+            key: str,
+            direction: Literal["min", "max"],
+            extra: dict[str, int],
+            stderr: float | None = None,
+        ) -> Value:
+            return Value(
+                key=f"{split}/{name}_{self.extractor.name}_{_short(self.n)}",
+                value=results[key],
+                unit="",
+                kind="estimate",
+                direction=direction,
+                n=self.n,
+                stderr=stderr,
+                protocol=protocol | extra,
+            )
+
+        is_stderr = results["inception_score_std"] / self.is_splits**0.5 if self.is_splits > 1 else None
+        return [
+            value("fid", "frechet_inception_distance", "min", {}),
+            value("is", "inception_score_mean", "max", {"is_splits": self.is_splits}, is_stderr),
+            value("kid", "kernel_inception_distance_mean", "min", kid),
+            value("precision", "precision", "max", prc | {"prc_reference_n": len(equal)}),
+            value("recall", "recall", "max", prc | {"prc_reference_n": len(equal)}),
+        ]
+
+
+def to_uint8(x: Tensor, levels: int) -> Tensor:
+    """Levels stretched over a byte: ``round(255 x / (levels - 1))``.
+
+    Args:
+        x: ``(B, C, H, W)`` integers in ``[0, levels)``.
+        levels: number of levels, at least 2.
+
+    Returns:
+        uint8 tensor of the same shape, in [0, 255].
+    """
+    return (unit(x, levels) * 255).round().to(torch.uint8)
+
+
+def _short(n: int) -> str:
+    """1000 as 1k, 10000 as 10k, 500 as 500."""
+    return f"{n // 1000}k" if n % 1000 == 0 else str(n)

@@ -1,0 +1,175 @@
+"""Convolutional networks for images whose sides halve evenly: VAE encoder and decoder, DCGAN generator and discriminator.
+
+One pyramid serves all: the side is halved while it stays even and at least 4, so 8 -> 4, 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4,
+64 -> 32 -> 16 -> 8 -> 4; the channels double with every halving, from ``channels`` at the first.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genexp.networks.initialisation import initialise
+
+
+def pyramid(shape: Sequence[int], channels: int) -> tuple[list[int], int]:
+    """Channels at each resolution, finest first, and the coarsest side.
+
+    Args:
+        shape: (C, S, S) with S even, from 8 to 64.
+        channels: channels after the first halving.
+
+    Returns:
+        ``([C, channels, 2 channels, ...], side)``.
+
+    Raises:
+        ValueError: the images are not square, or their side does not fit.
+    """
+    if len(shape) != 3 or shape[1] != shape[2] or not 8 <= shape[1] <= 64 or shape[1] % 2:
+        raise ValueError(
+            f"data.shape={list(shape)}: this convolutional network needs square images [C, S, S] with even S, 8 to 64; "
+            "for other data choose a model of multi-layer perceptrons"
+        )
+    side, widths = shape[1], [shape[0]]
+    while side % 2 == 0 and side // 2 >= 4:
+        widths.append(channels * 2 ** (len(widths) - 1))
+        side //= 2
+    return widths, side
+
+
+def one_hot_planes(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
+    """Append the label as ``num_classes`` constant planes: ``(B, C, H, W)`` -> ``(B, C + num_classes, H, W)``."""
+    planes = F.one_hot(y, num_classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, planes], dim=1)
+
+
+class Downward(nn.Module):
+    """Image -> vector, by 4x4 convolutions of stride 2 (Radford, Metz, Chintala, ICLR 2016, section 3).
+
+    Args:
+        shape: (C, S, S); see :func:`pyramid`.
+        out_features: width F of the output.
+        channels: channels after the first convolution.
+        num_classes: number of labels, given as constant planes beside the image; 0 for none.
+        batch_norm: batch normalisation after every convolution but the first.
+        slope: negative slope of the leaky ReLU.
+        initialisation: initialisation of the weights; None for PyTorch's.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        out_features: int,
+        channels: int,
+        num_classes: int,
+        batch_norm: bool,
+        slope: float,
+        initialisation: Callable[[Tensor], Any] | None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        widths, side = pyramid(shape, channels)
+        widths[0] += num_classes
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+            normalise = batch_norm and i > 0
+            layers.append(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=not normalise))
+            layers += [nn.BatchNorm2d(b)] if normalise else []
+            layers.append(nn.LeakyReLU(slope))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side**2, out_features))
+        initialise(self, initialisation)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """x ``(B, C, S, S)`` -> ``(B, F)``."""
+        return self.layers(one_hot_planes(x, y, self.num_classes) if self.num_classes else x)
+
+
+class Upward(nn.Module):
+    """Vector -> image, by 4x4 transposed convolutions of stride 2 with batch normalisation and ReLU.
+
+    Args:
+        shape: (C, S, S); see :func:`pyramid`.
+        in_features: width of the input.
+        out_channels: channels of the output image.
+        channels: channels before the last convolution.
+        num_classes: number of labels, appended to the input as one-hot vectors; 0 for none.
+        batch_norm: batch normalisation before every ReLU.
+        initialisation: initialisation of the weights; None for PyTorch's.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        in_features: int,
+        out_channels: int,
+        channels: int,
+        num_classes: int,
+        batch_norm: bool,
+        initialisation: Callable[[Tensor], Any] | None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        widths, side = pyramid(shape, channels)
+        top = widths[-1]
+        layers: list[nn.Module] = [
+            nn.Linear(in_features + num_classes, top * side**2),
+            nn.Unflatten(1, (top, side, side)),
+        ]
+        layers += ([nn.BatchNorm2d(top)] if batch_norm else []) + [nn.ReLU()]
+        for a, b in zip(widths[:1:-1], widths[-2:0:-1], strict=True):
+            layers.append(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=not batch_norm))
+            layers += ([nn.BatchNorm2d(b)] if batch_norm else []) + [nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[1], out_channels, 4, stride=2, padding=1))
+        initialise(self, initialisation)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """z ``(B, in_features)`` -> ``(B, out_channels, S, S)``."""
+        if self.num_classes:
+            z = torch.cat([z, F.one_hot(y, self.num_classes).to(z.dtype)], dim=1)
+        return self.layers(z)
+
+
+class ConvEncoder(Downward):
+    """x ``(B, C, S, S)`` in [0, 1] -> ``(B, 2 latent_dim)``: mean and log standard deviation of q(z | x)."""
+
+    def __init__(self, *, latent_dim: int, **network: Any) -> None:
+        super().__init__(out_features=2 * latent_dim, **network)
+
+
+class ConvDecoder(Upward):
+    """z ``(B, latent_dim)`` -> ``(B, P, C, S, S)``: the parameters of the observation model."""
+
+    def __init__(self, *, shape: Sequence[int], latent_dim: int, num_params: int, **network: Any) -> None:
+        super().__init__(shape=shape, in_features=latent_dim, out_channels=num_params * shape[0], **network)
+        self.out_shape = (num_params, *shape)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(z, y).view(-1, *self.out_shape)
+
+
+class ConvGenerator(Upward):
+    """z ``(B, latent_dim)`` -> image ``(B, C, S, S)`` in [-1, 1] by tanh."""
+
+    def __init__(self, *, shape: Sequence[int], levels: int | None, latent_dim: int, **network: Any) -> None:
+        if levels is None:
+            raise ValueError("ConvGenerator makes images with levels, but data.levels is null: choose model=gan")
+        super().__init__(shape=shape, in_features=latent_dim, out_channels=shape[0], **network)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return torch.tanh(super().forward(z, y))
+
+
+class ConvDiscriminator(Downward):
+    """Image ``(B, C, S, S)`` in [-1, 1] -> logits ``(B,)``, positive where it looks real."""
+
+    def __init__(self, **network: Any) -> None:
+        super().__init__(out_features=1, **network)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(x, y).squeeze(1)

@@ -1,0 +1,147 @@
+"""Observation models p(x | parameters): how the outputs of a network become a distribution over the data space.
+
+Parameters have the shape ``(B, P, *shape)`` for data ``(B, *shape)``: axis 1 holds the ``num_params`` parameters of one
+dimension, and given them the dimensions are independent. The same object serves a decoder, where ``shape`` is a whole
+image, and one step of an autoregressive sampler, where ``shape`` is empty.
+"""
+
+from abc import ABC, abstractmethod
+from math import log, pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genexp.probability.quantize import from_symmetric, symmetric
+
+
+class Observation(ABC):
+    """A distribution over each dimension of the data space."""
+
+    num_params: int
+    """Parameters per dimension, P."""
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """log p(x | params) in nats per dimension: params ``(B, P, *shape)``, x ``(B, *shape)`` -> ``(B, *shape)``."""
+
+    @abstractmethod
+    def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draw x ``(B, *shape)`` in the data space given params ``(B, P, *shape)``.
+
+        ``temperature`` in (0, inf) divides the logits (or multiplies the scales): below 1 is less random."""
+
+
+def _needs(levels: int | None, needed: int | None, name: str, other: str) -> None:
+    if levels != needed:
+        raise ValueError(
+            f"{name} observes levels={needed}, but the data have levels={levels}: choose model/observation={other}"
+        )
+
+
+class Bernoulli(Observation):
+    """Binary data: one logit per dimension, p(x = 1) = sigmoid(logit)."""
+
+    num_params = 1
+
+    def __init__(self, levels: int | None) -> None:
+        _needs(levels, 2, "Bernoulli", "normal" if levels is None else "categorical")
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        logits = params[:, 0]
+        return x.to(logits.dtype) * logits - F.softplus(logits)
+
+    def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
+        return torch.bernoulli(torch.sigmoid(params[:, 0] / temperature)).to(torch.uint8)
+
+
+class Categorical(Observation):
+    """Any distribution over the levels: ``levels`` logits per dimension (van den Oord et al. 2016a, section 3.4)."""
+
+    def __init__(self, levels: int | None) -> None:
+        if levels is None:
+            _needs(levels, 2, "Categorical", "normal")
+        self.num_params = levels
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        return F.log_softmax(params, dim=1).gather(1, x.long().unsqueeze(1)).squeeze(1)
+
+    def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
+        probs = F.softmax(params / temperature, dim=1).movedim(1, -1)
+        draws = torch.multinomial(probs.reshape(-1, self.num_params), 1)
+        return draws.view(probs.shape[:-1]).to(torch.uint8)
+
+
+class DiscretizedLogisticMixture(Observation):
+    """Mixture of logistics on [-1, 1], integrated over the bin of each level (Salimans et al. 2017, equation 2).
+
+    The levels 0, ..., L - 1 sit at -1, ..., 1; bins are 2 / (L - 1) wide, the outermost reach to infinity, so the
+    probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales. Where a bin holds
+    less than 1e-5 of a component, its mass is approximated by the density at the middle times the width, as in the
+    authors' code; log scales are clamped below at -7.
+
+    Args:
+        levels: number of levels L, at least 2.
+        components: number of logistics K, at least 1.
+    """
+
+    def __init__(self, levels: int | None, components: int) -> None:
+        if levels is None:
+            _needs(levels, 256, "DiscretizedLogisticMixture", "normal")
+        if components < 1:
+            raise ValueError(f"components={components}: must be at least 1")
+        self.levels = levels
+        self.num_params = 3 * components
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        logits, means, log_scales = params.chunk(3, dim=1)
+        log_scales = log_scales.clamp(min=-7)
+        half = 1 / (self.levels - 1)
+        x = x.unsqueeze(1)
+        centred = symmetric(x, self.levels).to(params.dtype) - means
+        precision = torch.exp(-log_scales)
+        upper, lower = precision * (centred + half), precision * (centred - half)
+        mass = torch.sigmoid(upper) - torch.sigmoid(lower)
+        middle = precision * centred
+        log_density = middle - log_scales - 2 * F.softplus(middle) + log(2 * half)
+        log_mass = torch.where(mass > 1e-5, mass.clamp(min=1e-12).log(), log_density)
+        log_mass = torch.where(x == 0, upper - F.softplus(upper), log_mass)
+        log_mass = torch.where(x == self.levels - 1, -F.softplus(lower), log_mass)
+        return torch.logsumexp(F.log_softmax(logits, dim=1) + log_mass, dim=1)
+
+    def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
+        logits, means, log_scales = params.chunk(3, dim=1)
+        gumbel = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)))
+        chosen = (logits / temperature + gumbel).argmax(dim=1, keepdim=True)
+        mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1).clamp(min=-7)
+        noise = torch.logit(torch.rand_like(mean).clamp(1e-7, 1 - 1e-7))
+        return from_symmetric(mean + temperature * log_scale.exp() * noise, self.levels)
+
+
+class Normal(Observation):
+    """Continuous data: mean and log standard deviation per dimension.
+
+    Args:
+        levels: must be None.
+        min_log_std: the log standard deviation is clamped below at this value, since the density of an unbounded one
+            can grow without limit.
+    """
+
+    num_params = 2
+
+    def __init__(self, levels: int | None, min_log_std: float) -> None:
+        _needs(levels, None, "Normal", "categorical")
+        self.min_log_std = min_log_std
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        mean, log_std = params[:, 0], params[:, 1].clamp(min=self.min_log_std)
+        return normal_log_prob(x, mean, log_std)
+
+    def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
+        mean, log_std = params[:, 0], params[:, 1].clamp(min=self.min_log_std)
+        return mean + temperature * log_std.exp() * torch.randn_like(mean)
+
+
+def normal_log_prob(x: Tensor, mean: Tensor | float, log_std: Tensor) -> Tensor:
+    """log N(x; mean, exp(log_std)^2) in nats, element by element, shapes broadcast."""
+    return -0.5 * ((x - mean) * torch.exp(-log_std)) ** 2 - log_std - 0.5 * log(2 * pi)

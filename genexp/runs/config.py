@@ -1,0 +1,135 @@
+"""A composed config, checked before anything heavy is imported, and turned into objects."""
+
+import os
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+ALLOWED = ("genexp.", "torch.nn.", "torch.optim.", "torch.distributions.", "torchmetrics.", "pytorch_lightning.")
+"""What ``_target_`` may name. Not all of torch: ``torch.load`` and others execute what they read."""
+
+
+class ConfigError(ValueError):
+    """The user's input is wrong: one line that names the key or file and what would be right."""
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`` Did you mean 'x'?`` for the most similar of ``names``, or an empty string."""
+    match = get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def slug(number: int, overrides: str) -> str:
+    """Folder of a multirun's job: ``3-model=made,seed=0``, with separators of paths removed."""
+    return f"{number}-{overrides.replace('/', '.')}"[:120]
+
+
+def register_resolvers() -> None:
+    """Make ``${slug:...}`` known to OmegaConf."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+
+
+def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """All ``(key, _target_)`` below ``config``."""
+    if isinstance(config, DictConfig):
+        for key in config:
+            if not OmegaConf.is_missing(config, key):
+                here = f"{path}.{key}" if path else str(key)
+                if key == "_target_":
+                    yield here, str(config[key])
+                yield from targets(config._get_node(key), here)
+    elif isinstance(config, ListConfig):
+        for i in range(len(config)):
+            yield from targets(config._get_node(i), f"{path}[{i}]")
+
+
+def allowed_prefixes(extra: Sequence[str]) -> tuple[str, ...]:
+    """The allow-list, with the modules in ``extra`` and in the environment variable GENEXP_ALLOW_TARGETS."""
+    named = [*extra, *os.environ.get("GENEXP_ALLOW_TARGETS", "").split(",")]
+    return ALLOWED + tuple(name.strip().rstrip(".") + "." for name in named if name.strip())
+
+
+def check_targets(config: Any, extra: Sequence[str]) -> None:
+    """Refuse a config that names anything outside the allow-list, before anything is imported.
+
+    Args:
+        config: any node of a config.
+        extra: further modules that the user trusts.
+
+    Raises:
+        ConfigError: naming the key, the target and how to allow it.
+    """
+    prefixes = allowed_prefixes(extra)
+    for key, target in targets(config):
+        if not target.startswith(prefixes):
+            raise ConfigError(
+                f"{key}={target} is not among the modules that a config may name ({', '.join(ALLOWED)}). "
+                f"If you trust it: allow_targets=[{target.split('.')[0]}] or GENEXP_ALLOW_TARGETS={target.split('.')[0]}"
+            )
+
+
+def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments: Any) -> Any:
+    """The object that ``config.<key>`` describes, called with ``arguments`` as well.
+
+    The allow-list is checked twice: on the names, and on where the named objects were defined, since
+    ``torch.nn.init.torch.load`` begins with an allowed prefix too.
+
+    Raises:
+        ConfigError: with the cause of whatever went wrong, and the key.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import get_object
+    from hydra.utils import instantiate as hydra_instantiate
+
+    node = OmegaConf.select(config, key)
+    check_targets(node, extra)
+    prefixes = allowed_prefixes(extra)
+    try:
+        for where, target in targets(node, key):
+            defined = getattr(get_object(target), "__module__", None) or ""
+            if not f"{defined}.".startswith(prefixes):
+                raise ConfigError(f"{where}={target} is defined in '{defined}', which a config may not name")
+        return hydra_instantiate(node, _convert_="all", **arguments)
+    except (InstantiationException, ImportError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        text = " ".join(str(cause).split())
+        raise ConfigError(f"{key}: {text}") from error
+
+
+def check(config: DictConfig) -> None:
+    """Refuse what can be seen to be wrong in the composed config of ``genexp train``, without heavy imports.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
+    try:
+        OmegaConf.resolve(config.copy())
+    except Exception as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    check_targets(config, config.allow_targets)
+    training = config.training
+    if all(training[key] is None for key in ("max_images", "max_steps", "max_epochs")):
+        raise ConfigError("training.max_images, max_steps and max_epochs are all null: set one, or training never stops")
+    for key in ("max_images", "max_steps", "max_epochs", "batch_size", "validate_every_epochs", "log_every_steps", "patience"):
+        if training[key] is not None and not (isinstance(training[key], int) and training[key] >= 1):
+            raise ConfigError(f"training.{key}={training[key]}: must be a whole number of at least 1")
+    if training.patience is not None and training.monitor is None:
+        raise ConfigError("training.patience needs training.monitor, the validation metric to watch")
+    for key in ("max_steps", "max_epochs"):
+        if key in config.trainer:
+            raise ConfigError(f"trainer.{key}: use training.{key}, which counts the steps of the generator once")
+    if config.model.get("conditional") and not config.data.num_classes:
+        raise ConfigError(
+            f"model.conditional=true needs labels, and data={config.data.name} has none (data.num_classes is null)"
+        )
+    if config.evaluation.split not in ("train", "validation", "test"):
+        raise ConfigError(
+            f"evaluation.split={config.evaluation.split}: must be train, validation or test."
+            + nearest(config.evaluation.split, ["train", "validation", "test"])
+        )

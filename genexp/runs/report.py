@@ -1,0 +1,70 @@
+"""What a person reads: the table of a run's metrics, and the verdict on a published number."""
+
+from typing import Any
+
+from rich.table import Table
+
+
+def figure(value: float, stderr: float | None = None) -> str:
+    """A number with as many digits as its standard error allows, e.g. ``79.63 ± 0.42``."""
+    if stderr is None or not stderr > 0:
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+    digits = max(0, min(6, 1 - _exponent(stderr)))
+    return f"{value:,.{digits}f} ± {stderr:.{digits}f}"
+
+
+def _exponent(x: float) -> int:
+    return int(f"{x:e}".split("e")[1])
+
+
+def protocol_text(record: dict[str, Any]) -> str:
+    """The protocol in one line."""
+    entries = {k: v for k, v in record["protocol"].items() if v is not None}
+    sha = {k for k in entries if k.endswith("sha256")}
+    return ", ".join(f"{k} {str(v)[:8] if k in sha else v}" for k, v in entries.items())
+
+
+def metrics_table(records: list[dict[str, Any]], title: str) -> Table:
+    """One row per value: key, value with standard error, unit, kind, n and protocol."""
+    table = Table(title=title, title_justify="left")
+    for name, settings in (
+        ("metric", {"no_wrap": True}),
+        ("value ± s.e.", {"justify": "right", "no_wrap": True}),
+        ("unit", {}),
+        ("better", {}),
+        ("kind", {}),
+        ("n", {"justify": "right"}),
+        ("protocol", {"overflow": "fold", "style": "dim"}),
+    ):
+        table.add_column(name, **settings)
+    for record in records:
+        bound = "≤ " if record["kind"] == "bound" and record["direction"] == "min" else ""
+        table.add_row(
+            record["key"],
+            bound + figure(record["value"], record["stderr"]),
+            record["unit"],
+            "lower" if record["direction"] == "min" else "higher",
+            record["kind"],
+            f"{record['n']:,}",
+            protocol_text(record),
+        )
+    return table
+
+
+def verdict(published: dict[str, Any], value: float) -> tuple[str, str]:
+    """Whether a value reproduces a published number.
+
+    Args:
+        published: ``value``, ``tolerance`` (in the number's unit), ``verified`` (whether the number was read at its source
+            or reproduced elsewhere).
+        value: what was measured.
+
+    Returns:
+        (``PASS``, ``FAIL`` or ``UNVERIFIED``, one line of explanation). PASS means |value - published| <= tolerance.
+    """
+    difference = value - published["value"]
+    text = f"published {published['value']:g}, reproduced {value:.4g}, difference {difference:+.2g}"
+    if not published["verified"]:
+        return "UNVERIFIED", f"{text}; the published number itself is not verified, so there is no verdict"
+    word = "PASS" if abs(difference) <= published["tolerance"] else "FAIL"
+    return word, f"{text}, tolerance {published['tolerance']:g}"

@@ -1,0 +1,183 @@
+"""Train: from a composed config to a run folder with checkpoints, metrics and samples."""
+
+import logging
+import time
+import traceback
+import warnings
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from rich.console import Console
+
+from genexp.callbacks.clock import Clock
+from genexp.callbacks.history import History
+from genexp.callbacks.progress import RunProgress
+from genexp.callbacks.samples import SampleGrid
+from genexp.families.base import GenerativeModule
+from genexp.metrics.base import Metric
+from genexp.probability.randomness import key
+from genexp.runs import tracking
+from genexp.runs.checkpoint import AtomicCheckpointIO
+from genexp.runs.config import ConfigError, instantiate, nearest
+from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, load_model
+from genexp.runs.folder import RunFolder
+from genexp.runs.report import metrics_table, verdict
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped training; what was saved is kept."""
+
+
+def train(config: DictConfig, folder: RunFolder, overrides: list[str], group: str | None, console: Console) -> None:
+    """The verb: check everything, train, evaluate the best checkpoint, report.
+
+    Args:
+        config: the composed config.
+        folder: where the run goes.
+        overrides: the overrides it was composed with.
+        group: name of the sweep that the run belongs to; None for a single run.
+        console: where to write.
+
+    Raises:
+        ConfigError: the config is wrong; nothing was written.
+        Exception: whatever ended the run; ``status.json`` says so.
+    """
+    model, data, metrics = prepare(config, console)
+    folder.begin(config, overrides)
+    loggers = tracking.make_loggers(config, folder, group, lambda line: console.print(f"  {line}", highlight=False))
+    summary: dict[str, Any] = {}
+    failed = True
+    try:
+        console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False)
+        started = time.monotonic()
+        trainer = fit(config, model, data, folder, loggers, console)
+        minutes = (time.monotonic() - started) / 60
+        if not trainer.is_global_zero:
+            failed = False
+            return
+        records = finish(config, data, metrics, folder, trainer, console)
+        summary = {record["key"]: record["value"] for record in records}
+        _report(config, folder, records, minutes, console)
+        folder.set_status("done", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), minutes=round(minutes, 2))
+        failed = False
+    except KeyboardInterrupt:
+        folder.set_status("interrupted", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        folder.set_status("failed", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), error=text, trace=traceback.format_exc())
+        raise
+    finally:
+        tracking.finish(loggers, summary, failed)
+
+
+def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric]]:
+    """Build everything and try one batch, so that whatever is wrong is found before training.
+
+    Raises:
+        ConfigError: naming what is wrong.
+    """
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    extra = list(config.allow_targets)
+    data = instantiate(config, "data", extra)
+    seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
+    model = instantiate(config, "model", extra)
+    metrics = choose_metrics(config, model, data, extra, console)
+    try:
+        data.prepare_data()
+        data.setup()
+        x, y = next(iter(data.loader("validation", 2)))
+        with model.evaluating(), torch.no_grad():
+            names = [f"val/{name}" for name in model.loss(x, y)]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"data={config.data.name}: {' '.join(str(error).split())}") from error
+    monitor = config.training.monitor
+    if monitor is not None and monitor not in names:
+        raise ConfigError(f"training.monitor={monitor}: must be one of {', '.join(names)}.{nearest(monitor, names)}")
+    return model, data, metrics
+
+
+def fit(
+    config: DictConfig, model: GenerativeModule, data: Any, folder: RunFolder, loggers: list[Any], console: Console
+) -> Trainer:
+    """Run Lightning's trainer with the callbacks of every run."""
+    training = config.training
+    trainer = instantiate(
+        config,
+        "trainer",
+        list(config.allow_targets),
+        max_epochs=training.max_epochs or -1,
+        check_val_every_n_epoch=training.validate_every_epochs,
+        gradient_clip_val=training.gradient_clip_norm,
+        log_every_n_steps=training.log_every_steps,
+        callbacks=make_callbacks(config, data, folder, console),
+        plugins=[AtomicCheckpointIO()],
+        logger=loggers,
+        default_root_dir=str(folder.path),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data)
+    if trainer.interrupted:
+        raise Interrupted
+    return trainer
+
+
+def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Console) -> list[Callback]:
+    """The callbacks of every run, in the order in which they act."""
+    training = config.training
+    per_epoch = data.size("train")
+    limits = [training.max_images, training.max_steps and training.max_steps * training.batch_size]
+    limits += [training.max_epochs and training.max_epochs * per_epoch]
+    total = min(limit for limit in limits if limit is not None)
+    callbacks: list[Callback] = [
+        Clock(config.seed, training.max_images, training.max_steps),
+        History(folder.history, training.log_every_steps),
+        RunProgress(console, folder.path.name[:40], total, every_seconds=10),
+        SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
+    ]
+    common = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_on_train_epoch_end": False}
+    callbacks.append(ModelCheckpoint(filename="best", monitor=training.monitor, mode="min", **common))
+    callbacks.append(ModelCheckpoint(filename="last", monitor=None, **common))
+    if training.patience is not None:
+        callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
+    return callbacks
+
+
+def finish(
+    config: DictConfig, data: Any, metrics: dict[str, Metric], folder: RunFolder, trainer: Trainer, console: Console
+) -> list[dict[str, Any]]:
+    """Evaluate the best checkpoint and draw its final samples."""
+    model = load_model(folder, config, "best", list(config.allow_targets)).to(trainer.strategy.root_device)
+    grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
+    grid.draw(trainer, model, "final")
+    about = about_checkpoint(model, config, "best")
+    records = compute(model, data, metrics, config.evaluation.split, config.seed, about, console)
+    folder.add_metrics(records)
+    return records
+
+
+def _describe(model: GenerativeModule, data: Any) -> str:
+    parameters = sum(p.numel() for p in model.parameters())
+    sizes = "/".join(f"{data.size(split):,}" for split in ("train", "validation", "test"))
+    return f"{type(model).__name__}, {parameters:,} parameters, {data.name} ({sizes})"
+
+
+def _report(
+    config: DictConfig, folder: RunFolder, records: list[dict[str, Any]], minutes: float, console: Console
+) -> None:
+    console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
+    published = config.published
+    if published is not None:
+        published = OmegaConf.to_container(published, resolve=True)
+        for record in records:
+            if record["key"] == published["metric"]:
+                word, line = verdict(published, record["value"])
+                folder.set_status("running", verdict=word)
+                console.print(f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}", highlight=False)

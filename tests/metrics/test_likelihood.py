@@ -1,0 +1,93 @@
+import math
+
+import pytest
+import torch
+from stand_ins import Labelled, Noisy, Tensors, Uniform
+
+from genexp.metrics.likelihood import BoundNLL, ExactNLL
+
+
+def images(n=10, levels=256, shape=(1, 2, 3)):
+    return torch.randint(levels, (n, *shape), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_a_uniform_model_scores_log2_levels_bits_per_dim(levels):
+    data = Tensors(levels, test=images(levels=levels))
+    nats, bpd = ExactNLL().compute(Uniform(data.shape, levels), data, "test", seed=0)
+    assert (nats.key, nats.unit, bpd.key, bpd.unit) == ("test/nll_nats", "nats", "test/nll_bpd", "bits/dim")
+    assert nats.value == pytest.approx(6 * math.log(levels)) and bpd.value == pytest.approx(math.log2(levels))
+    assert bpd.kind == "exact" and bpd.direction == "min" and bpd.n == 10
+    assert bpd.stderr == pytest.approx(0, abs=1e-6)
+    assert bpd.protocol == {"data": "toy", "split": "test", "conditional": False, "examples": 10}
+
+
+def test_continuous_data_have_nats_only():
+    data = Tensors(None, test=torch.rand(5, 2))
+    assert [v.key for v in ExactNLL().compute(Uniform((2,), None), data, "test", 0)] == ["test/nll_nats"]
+
+
+def test_the_standard_error_and_the_labels():
+    y = torch.arange(10)
+    data = Tensors(256, 10, test=(images(), y))
+    nats, bpd = ExactNLL().compute(Labelled(data.shape, 256, 10, conditional=True), data, "test", 0)
+    assert nats.value == 4.5 and nats.stderr == pytest.approx(y.double().std().item() / math.sqrt(10))
+    assert bpd.stderr / nats.stderr == pytest.approx(bpd.value / nats.value)
+    assert nats.protocol["conditional"] is True
+
+
+def test_one_example_has_no_standard_error():
+    data = Tensors(256, test=images(1))
+    assert ExactNLL().compute(Uniform(data.shape), data, "test", 0)[0].stderr is None
+
+
+def test_bounds_have_their_own_keys_and_kind():
+    data = Tensors(2, validation=images(levels=2))
+    values = BoundNLL(ks=[1, 50], limit=None).compute(Noisy(data.shape, 2), data, "validation", 0)
+    names = [f"validation/nll_bound_{unit}_k{k}" for k in (1, 50) for unit in ("nats", "bpd")]
+    assert [v.key for v in values] == names
+    assert {v.kind for v in values} == {"bound"}
+    exact = ExactNLL().compute(Noisy(data.shape, 2), data, "validation", 0)[0].value
+    assert exact < values[2].value < values[0].value
+
+
+def test_draws_are_keyed_and_disturb_nothing():
+    data, metric = Tensors(256, test=images()), BoundNLL(ks=[5, 1], limit=None)
+    model = Noisy(data.shape).train()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = metric.compute(model, data, "test", 3)
+    assert torch.equal(torch.get_rng_state(), state) and model.training
+    torch.rand(7)
+    assert metric.compute(model, data, "test", 3) == first
+    assert metric.compute(model, data, "test", 4)[0].value != first[0].value
+    alone = BoundNLL(ks=[1], limit=None).compute(model, data, "test", 3)
+    assert alone == first[2:]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 6, 99])
+def test_limit_takes_the_first_examples(limit):
+    data = Tensors(256, 10, test=(images(), torch.arange(10)))
+
+    class Bounded(Noisy):
+        def bound(self, x, y=None, k=1):
+            return -y.double()
+
+    value = BoundNLL(ks=[1], limit=limit).compute(Bounded(data.shape), data, "test", 0)[0]
+    n = min(limit, 10)
+    assert value.n == value.protocol["examples"] == n and value.value == (n - 1) / 2
+
+
+@pytest.mark.parametrize("ks", [[], [0], [3, 3]])
+def test_bad_ks_are_named(ks):
+    with pytest.raises(ValueError, match="ks="):
+        BoundNLL(ks=ks, limit=None)
+    with pytest.raises(ValueError, match="limit=0"):
+        BoundNLL(ks=[1], limit=0)
+
+
+def test_a_model_without_the_capability_is_refused():
+    data = Tensors(256, test=images())
+    assert ExactNLL().refusal(Uniform(data.shape), data) is None
+    refusal = BoundNLL(ks=[1], limit=None).refusal(Uniform(data.shape), data)
+    assert refusal == "needs LikelihoodBound, which Uniform does not provide"
