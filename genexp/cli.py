@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from difflib import SequenceMatcher, get_close_matches
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -53,15 +54,14 @@ def main() -> None:
     try:
         verbs[verb](rest)
     except ConfigError as error:
-        _fail(str(error), 2, error)
+        _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; what was saved is in the run folder", 130)
 
 
-def _fail(line: str, code: int, error: BaseException | None = None) -> None:
-    """One line on stderr, unless it was printed when it happened, and the end."""
-    if not getattr(error, "reported", False):
-        print(f"genexp: error: {line}", file=sys.stderr)
+def _fail(line: str, code: int) -> NoReturn:
+    """One line on stderr, and the end."""
+    print(f"genexp: error: {line}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -74,46 +74,59 @@ def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None
     """Let Hydra compose the verb's config and call ``task`` with it, once per job; errors become one line each."""
     import hydra
     from hydra.errors import HydraException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     wants_trace = "GENEXP_TRACE" in os.environ
 
+    failures: list[Exception] = []
+    jobs = 0
+
     def job(config: Any) -> None:
+        """Tell of a failure when it happens, and let a sweep go on."""
+        nonlocal jobs
+        jobs += 1
         try:
             task(config)
         except Exception as error:
             if wants_trace:
                 raise
-            kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
-            print(f"genexp: error: {kind}{error}", file=sys.stderr)
-            error.reported = True
-            raise
+            print(f"genexp: error: {_one_line(error)}", file=sys.stderr)
+            failures.append(error)
 
     sys.argv = [f"genexp {verb}", *arguments]
     try:
         hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(job)()
-    except ConfigError:
-        raise
-    except HydraException as error:
-        if getattr(error, "reported", False) or wants_trace:
-            raise
-        _fail(_explain(error, verb), 2)
-    except Exception as error:
+    except (HydraException, OmegaConfBaseException) as error:
         if wants_trace:
             raise
-        _fail(f"{type(error).__name__}: {error}", 1, error)
+        _fail(_explain(error, verb, arguments), 2)
+    if failures:
+        if jobs > 1:
+            print(f"genexp: error: {len(failures)} of {jobs} jobs failed", file=sys.stderr)
+        sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
 
 
-def _explain(error: Exception, verb: str) -> str:
+def _one_line(error: Exception) -> str:
+    """An error in one line; what is not the user's input is named by its type too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}"
+
+
+def _explain(error: Exception, verb: str, arguments: list[str]) -> str:
     """One line for what Hydra found wrong with the overrides or the config files, with the nearest valid name."""
     import re
 
+    from hydra.errors import OverrideParseException
+
     text = str(error)
     cause = error.__cause__
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text.splitlines()[0]}; quote what the shell or Hydra would take apart: 'key=\"a b\"'"
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
-        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb)} (+{name}=... adds a new key)"
+        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"
     if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
         name = missing.group(1) or missing.group(2)
         available = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
@@ -124,31 +137,33 @@ def _explain(error: Exception, verb: str) -> str:
     return " ".join(text.split())
 
 
-def _nearest_key(name: str, verb: str) -> str:
-    """The key or group of the verb's default config that looks most like ``name``."""
+def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
+    """The key or group of the verb's config, with the groups that were chosen, that looks most like ``name``."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
     from omegaconf import DictConfig
 
     GlobalHydra.instance().clear()
+    groups = [a for a in arguments if "=" in a and "." not in a.split("=")[0] and name not in a and "," not in a]
     with initialize_config_module("genexp.conf", version_base="1.3"):
-        config = compose(verb)
-    parent, _, last = name.rpartition(".")
-    keys: dict[str, str] = {}
+        try:
+            config = compose(verb, overrides=groups)
+        except HydraException:
+            config = compose(verb)
+    keys: list[str] = []
 
     def collect(node: Any, path: str) -> None:
-        if isinstance(node, DictConfig):
-            for key in node:
-                here = f"{path}.{key}" if path else str(key)
-                keys.setdefault(here, here)
-                collect(node._get_node(key), here)
+        for key in node if isinstance(node, DictConfig) else ():
+            keys.append(f"{path}.{key}" if path else str(key))
+            collect(node._get_node(key), keys[-1])
 
     collect(config, "")
-    if hint := nearest(name, list(keys)):
-        return hint
-    short = {key.rsplit(".", 1)[-1]: key for key in reversed(list(keys))}
-    hint = nearest(last, list(short))
-    return hint if not hint else f" Did you mean '{short[hint.split(chr(39))[1]]}'?"
+    last_parts = {key.rpartition(".")[2] for key in keys}
+    if close := get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.7):
+        keys = [key for key in keys if key.rpartition(".")[2] == close[0]]
+        return f" Did you mean '{max(keys, key=lambda key: SequenceMatcher(a=name, b=key).ratio())}'?"
+    return nearest(name, keys)
 
 
 def _train(config: Any) -> None:
@@ -165,8 +180,10 @@ def _train(config: Any) -> None:
     from genexp.runs.train import train
 
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
+    overrides = list(job.overrides.task)
+    choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
     try:
-        train(config, folder, list(job.overrides.task), sweep, console())
+        train(config, folder, overrides, choices, sweep, console())
     except ConfigError:
         folder.discard_if_empty()
         raise

@@ -64,7 +64,8 @@ class Extractor(ABC):
 class MnistCNN(Extractor):
     """The digit classifier that comes with genexp: 64 features, no download, for grey images of digits.
 
-    Its numbers compare only with numbers from the same weights, never with Inception's.
+    Trained by ``scripts/train_extractor`` on MNIST at many quantisations and through 8x8, and to keep noise
+    apart from digits. Its numbers compare only with numbers from the same weights, never with Inception's.
     """
 
     name = "mnistcnn"
@@ -127,15 +128,13 @@ class Inception(Extractor):
             except (OSError, HTTPException) as error:
                 reason = f", download failed ({error})"
         raise FileNotFoundError(
-            f"Inception weights not found: looked at weights={self.path}, ${INCEPTION_VARIABLE}={variable}, "
-            f"{hub}{reason}; fetch {URL_INCEPTION_V3} and name the file in ${INCEPTION_VARIABLE}"
+            f"Inception weights not found at {path}{reason}: fetch {URL_INCEPTION_V3} and name the file in "
+            f"${INCEPTION_VARIABLE} or extractor.weights (now {variable} and {self.path})"
         )
 
     def build(self) -> FeatureExtractorBase:
         state = torch.load(io.BytesIO(self.weights()), map_location="cpu", weights_only=True)
-        tensors = (
-            io.BytesIO()
-        )  # torch-fidelity unpickles what it is given: hand it these tensors, not the file
+        tensors = io.BytesIO()  # torch-fidelity unpickles what it is given, so it gets these and not the file
         torch.save(state, tensors)
         tensors.seek(0)
         layers = [self.feature_layer, self.logits_layer]
@@ -150,7 +149,7 @@ class Inception(Extractor):
         found = hashlib.sha256(content).hexdigest()
         if found != self.expected:
             raise ValueError(
-                f"weights {source}: SHA-256 is {found}, must be {self.expected}; the file was not opened"
+                f"weights {source}: SHA-256 is {found}, must be {self.expected}; it was not loaded"
             )
         return content
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 SIZE = 28
+DIGITS = 10
 
 
 class MnistNetwork(FeatureExtractorBase):
@@ -35,7 +36,7 @@ class MnistNetwork(FeatureExtractorBase):
             nn.Linear(64 * 3 * 3, 64),
             nn.ReLU(),
         )
-        self.head = nn.Linear(64, 10)
+        self.head = nn.Linear(64, DIGITS + 1)  # the last is "no digit": it shapes the features, no more
 
     def features(self, v: Tensor) -> Tensor:
         """Penultimate layer ``(B, 64)``, non-negative, of reals ``(B, 1, H, W)`` in [0, 1], any size."""
@@ -46,7 +47,7 @@ class MnistNetwork(FeatureExtractorBase):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """The requested layers of uint8 images ``(B, C, H, W)`` in [0, 255]; channels are averaged."""
         features = self.features(x.float().mean(dim=1, keepdim=True) / 255)
-        layers = {"features": features, "logits": self.head(features)}
+        layers = {"features": features, "logits": self.head(features)[:, :DIGITS]}
         return tuple(layers[name] for name in self.features_list)
 
     @staticmethod

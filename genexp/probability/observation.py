@@ -76,9 +76,9 @@ class DiscretizedLogisticMixture(Observation):
     """Mixture of logistics on [-1, 1], integrated over the bin of each level (Salimans et al. 2017, equation 2).
 
     The levels 0, ..., L - 1 sit at -1, ..., 1; bins are 2 / (L - 1) wide, the outermost reach to infinity, so the
-    probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales. Where a bin holds
-    less than 1e-5 of a component, its mass is approximated by the density at the middle times the width, as in the
-    authors' code; log scales are clamped below at -7.
+    probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales, clamped to [-7, 50].
+    The mass of a bin from l to u (in scales from the mean) is sigmoid(u) - sigmoid(l), computed without cancellation as
+    sigmoid(u) sigmoid(-l) (1 - exp(l - u)); the authors' code approximates masses below 1e-5 by the density instead.
 
     Args:
         levels: number of levels L, at least 2.
@@ -95,25 +95,22 @@ class DiscretizedLogisticMixture(Observation):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits, means, log_scales = params.chunk(3, dim=1)
-        log_scales = log_scales.clamp(min=-7)
         half = 1 / (self.levels - 1)
         x = x.unsqueeze(1)
         centred = symmetric(x, self.levels).to(params.dtype) - means
-        precision = torch.exp(-log_scales)
-        upper, lower = precision * (centred + half), precision * (centred - half)
-        mass = torch.sigmoid(upper) - torch.sigmoid(lower)
-        middle = precision * centred
-        log_density = middle - log_scales - 2 * F.softplus(middle) + log(2 * half)
-        log_mass = torch.where(mass > 1e-5, mass.clamp(min=1e-12).log(), log_density)
-        log_mass = torch.where(x == 0, upper - F.softplus(upper), log_mass)
-        log_mass = torch.where(x == self.levels - 1, -F.softplus(lower), log_mass)
+        precision = torch.exp(-log_scales.clamp(-7, 50))
+        below_upper = F.logsigmoid(precision * (centred + half))
+        above_lower = F.logsigmoid(precision * (half - centred))
+        between = torch.log(-torch.expm1(-2 * half * precision))
+        log_mass = torch.where(x == 0, below_upper, below_upper + above_lower + between)
+        log_mass = torch.where(x == self.levels - 1, above_lower, log_mass)
         return torch.logsumexp(F.log_softmax(logits, dim=1) + log_mass, dim=1)
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         logits, means, log_scales = params.chunk(3, dim=1)
         gumbel = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)))
         chosen = (logits / temperature + gumbel).argmax(dim=1, keepdim=True)
-        mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1).clamp(min=-7)
+        mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1).clamp(-7, 50)
         noise = torch.logit(torch.rand_like(mean).clamp(1e-7, 1 - 1e-7))
         return from_symmetric(mean + temperature * log_scale.exp() * noise, self.levels)
 

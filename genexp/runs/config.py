@@ -11,6 +11,10 @@ ALLOWED = ("genexp.", "torch.nn.", "torch.optim.", "torch.distributions.", "torc
 """What ``_target_`` may name. Not all of torch: ``torch.load`` and others execute what they read."""
 
 
+SPLITS = ("train", "validation", "test")
+WANDB_MODES = ("online", "offline", "disabled")
+
+
 class ConfigError(ValueError):
     """The user's input is wrong: one line that names the key or file and what would be right."""
 
@@ -128,8 +132,12 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             f"model.conditional=true needs labels, and data={config.data.name} has none (data.num_classes is null)"
         )
-    if config.evaluation.split not in ("train", "validation", "test"):
-        raise ConfigError(
-            f"evaluation.split={config.evaluation.split}: must be train, validation or test."
-            + nearest(config.evaluation.split, ["train", "validation", "test"])
-        )
+    check_choice("evaluation.split", config.evaluation.split, SPLITS)
+    if config.logger.wandb is not None:
+        check_choice("logger.wandb.mode", config.logger.wandb.mode, WANDB_MODES)
+
+
+def check_choice(key: str, value: str, valid: Sequence[str]) -> None:
+    """Refuse a value that is not among ``valid``, with the nearest that is."""
+    if value not in valid:
+        raise ConfigError(f"{key}={value}: must be one of {', '.join(valid)}.{nearest(str(value), valid)}")

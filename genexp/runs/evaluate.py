@@ -12,7 +12,7 @@ from rich.console import Console
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric, Value
 from genexp.runs import checkpoint as checkpoints
-from genexp.runs.config import ConfigError, check_targets, instantiate, nearest
+from genexp.runs.config import SPLITS, ConfigError, check_choice, check_targets, instantiate, nearest
 from genexp.runs.folder import RunFolder
 from genexp.runs.report import metrics_table
 
@@ -146,6 +146,7 @@ def evaluate(config: DictConfig, console: Console) -> None:
     runs = [config.run] if isinstance(config.run, str) else list(config.run)
     extra = list(config.allow_targets)
     check_targets(config, extra)
+    check_choice("split", config.split, SPLITS)
     for run in runs:
         folder = RunFolder.existing(run)
         trained = folder.config()

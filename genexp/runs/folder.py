@@ -85,8 +85,13 @@ class RunFolder:
         """The config as composed, interpolations included: paths from the environment are found anew."""
         return OmegaConf.load(self.config_file)
 
-    def begin(self, config: DictConfig, overrides: list[str]) -> None:
+    def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
         """Claim the folder for a new run.
+
+        Args:
+            config: the composed config.
+            overrides: what it was composed with.
+            choices: the option of every config group.
 
         Raises:
             ConfigError: it already holds a run.
@@ -99,6 +104,7 @@ class RunFolder:
         write_atomically(self.config_file, OmegaConf.to_yaml(config))
         write_atomically(self.config_file.with_name("resolved.yaml"), OmegaConf.to_yaml(config, resolve=True))
         write_atomically(self.config_file.with_name("overrides.yaml"), OmegaConf.to_yaml(overrides))
+        write_atomically(self.config_file.with_name("choices.yaml"), OmegaConf.to_yaml(choices))
         self.set_status(
             "running",
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),

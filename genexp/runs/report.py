@@ -17,16 +17,25 @@ def _exponent(x: float) -> int:
     return int(f"{x:e}".split("e")[1])
 
 
-def protocol_text(record: dict[str, Any]) -> str:
-    """The protocol in one line."""
-    entries = {k: v for k, v in record["protocol"].items() if v is not None}
-    sha = {k for k in entries if k.endswith("sha256")}
-    return ", ".join(f"{k} {str(v)[:8] if k in sha else v}" for k, v in entries.items())
+def protocol_text(protocol: dict[str, Any]) -> str:
+    """A protocol in one line; checksums shortened."""
+    entries = {key: value for key, value in protocol.items() if value is not None}
+    return ", ".join(f"{k} {str(v)[:8] if k.endswith('sha256') else v}" for k, v in entries.items())
+
+
+def common_protocol(protocols: list[dict[str, Any]]) -> dict[str, Any]:
+    """The entries that all protocols share."""
+    first, *others = protocols
+    return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
 
 
 def metrics_table(records: list[dict[str, Any]], title: str) -> Table:
-    """One row per value: key, value with standard error, unit, kind, n and protocol."""
-    table = Table(title=title, title_justify="left")
+    """One row per value: key, value with standard error, unit, kind, n and protocol; what all protocols share is the
+    caption."""
+    if not records:
+        return Table(title=f"{title}: no metric fits", title_justify="left")
+    common = common_protocol([record["protocol"] for record in records])
+    table = Table(title=title, title_justify="left", caption=protocol_text(common), caption_justify="left")
     for name, settings in (
         ("metric", {"no_wrap": True}),
         ("value ± s.e.", {"justify": "right", "no_wrap": True}),
@@ -34,7 +43,7 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Table:
         ("better", {}),
         ("kind", {}),
         ("n", {"justify": "right"}),
-        ("protocol", {"overflow": "fold", "style": "dim"}),
+        ("protocol, besides what is below", {"overflow": "fold", "style": "dim"}),
     ):
         table.add_column(name, **settings)
     for record in records:
@@ -46,7 +55,7 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Table:
             "lower" if record["direction"] == "min" else "higher",
             record["kind"],
             f"{record['n']:,}",
-            protocol_text(record),
+            protocol_text({k: v for k, v in record["protocol"].items() if k not in common}),
         )
     return table
 

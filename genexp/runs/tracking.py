@@ -9,10 +9,8 @@ from urllib.parse import urlparse
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from genexp.runs.config import ConfigError, instantiate, nearest
+from genexp.runs.config import instantiate
 from genexp.runs.folder import RunFolder
-
-MODES = ("online", "offline", "disabled")
 
 
 def obstacle(timeout_s: float = 3.0) -> str | None:
@@ -41,16 +39,14 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, say: 
         group: name of the sweep; None for a single run.
         say: called with a line for the user.
 
-    Raises:
-        ConfigError: an unknown mode.
+    Returns:
+        One W&B logger, or none.
     """
     if config.logger.wandb is None:
         return []
     config = config.copy()
     settings = config.logger.wandb
     mode = os.environ.get("WANDB_MODE", settings.mode)
-    if mode not in MODES:
-        raise ConfigError(f"logger.wandb.mode={mode}: must be one of {', '.join(MODES)}.{nearest(mode, MODES)}")
     if mode == "online" and (reason := obstacle()):
         say(f"W&B: {reason}; logging offline. Later: wandb sync {folder.path}/wandb/offline-run-*")
         mode = "offline"

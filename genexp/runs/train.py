@@ -31,13 +31,21 @@ class Interrupted(KeyboardInterrupt):
     """The user stopped training; what was saved is kept."""
 
 
-def train(config: DictConfig, folder: RunFolder, overrides: list[str], group: str | None, console: Console) -> None:
+def train(
+    config: DictConfig,
+    folder: RunFolder,
+    overrides: list[str],
+    choices: dict[str, str],
+    group: str | None,
+    console: Console,
+) -> None:
     """The verb: check everything, train, evaluate the best checkpoint, report.
 
     Args:
         config: the composed config.
         folder: where the run goes.
         overrides: the overrides it was composed with.
+        choices: the option of every config group.
         group: name of the sweep that the run belongs to; None for a single run.
         console: where to write.
 
@@ -46,7 +54,7 @@ def train(config: DictConfig, folder: RunFolder, overrides: list[str], group: st
         Exception: whatever ended the run; ``status.json`` says so.
     """
     model, data, metrics = prepare(config, console)
-    folder.begin(config, overrides)
+    folder.begin(config, overrides, choices)
     loggers = tracking.make_loggers(config, folder, group, lambda line: console.print(f"  {line}", highlight=False))
     summary: dict[str, Any] = {}
     failed = True
@@ -86,7 +94,6 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
-    metrics = choose_metrics(config, model, data, extra, console)
     try:
         data.prepare_data()
         data.setup()
@@ -95,6 +102,7 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
             names = [f"val/{name}" for name in model.loss(x, y)]
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"data={config.data.name}: {' '.join(str(error).split())}") from error
+    metrics = choose_metrics(config, model, data, extra, console)
     monitor = config.training.monitor
     if monitor is not None and monitor not in names:
         raise ConfigError(f"training.monitor={monitor}: must be one of {', '.join(names)}.{nearest(monitor, names)}")

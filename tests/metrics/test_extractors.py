@@ -73,16 +73,16 @@ def test_missing_inception_weights_say_what_where_and_what_to_do(nowhere):
         Inception(weights=None).check()
     message = str(error.value)
     hub = nowhere / "home/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth"
-    for part in ("weights=None", "$GENEXP_INCEPTION_WEIGHTS", str(hub), "no network", "fetch https://"):
+    for part in ("extractor.weights", "$GENEXP_INCEPTION_WEIGHTS", str(hub), "no network", "fetch https://"):
         assert part in message
     assert "\n" not in message
 
 
 def test_a_named_file_must_exist(nowhere, monkeypatch):
     monkeypatch.setenv("GENEXP_INCEPTION_WEIGHTS", "/absent/by-variable")
-    with pytest.raises(FileNotFoundError, match="/absent/by-variable"):
+    with pytest.raises(FileNotFoundError, match="not found at /absent/by-variable"):
         Inception(weights=None).check()
-    with pytest.raises(FileNotFoundError, match="weights=/absent/by-argument"):
+    with pytest.raises(FileNotFoundError, match="not found at /absent/by-argument"):
         Inception(weights="/absent/by-argument").check()
 
 

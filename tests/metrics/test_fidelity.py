@@ -148,7 +148,8 @@ def test_real_digits_are_far_better_than_noise(digits):
     assert real["fid"].value < bad["fid"].value / 20
     assert real["is"].value > 9 > bad["is"].value
     assert abs(real["kid"].value) < bad["kid"].value / 20
-    assert real["precision"].value > 0.8 and real["recall"].value > 0.8 > bad["precision"].value
+    assert min(real["precision"].value, real["recall"].value) > 0.8
+    assert max(bad["precision"].value, bad["recall"].value) < 0.05
 
 
 def test_the_record_says_how_it_was_measured(digits):
@@ -177,7 +178,7 @@ def test_the_record_says_how_it_was_measured(digits):
 
 
 def test_the_reference_can_be_the_split_under_evaluation(digits):
-    data = Tensors(train=digits[0], test=digits[1])
+    data = Tensors(train=digits[0][::5], test=digits[1][::5])
     value = measure(fidelity(reference=None), digits[0], data)["fid"]
     assert value.protocol["reference"] == "test"
     assert value.value == measure(fidelity(reference="test"), digits[0], data)["fid"].value
@@ -186,7 +187,7 @@ def test_the_reference_can_be_the_split_under_evaluation(digits):
 def test_the_cache_changes_nothing_and_cannot_be_stale(digits, tmp_path):
     metric, x = fidelity(tmp_path / "cache"), digits[0][::5]
     metric.prepare()
-    one, other = Tensors(train=digits[1]), Tensors(train=255 - digits[1])
+    one, other = Tensors(train=digits[1][::5]), Tensors(train=255 - digits[1][::5])
     first = measure(metric, x, one)
     assert len(list((tmp_path / "cache").iterdir())) == 1
     assert measure(metric, x, one) == first == measure(fidelity(), x, one)
@@ -201,7 +202,7 @@ def test_levels_are_stretched_over_a_byte(levels, top):
 
 
 def test_binary_samples_are_measured_as_black_and_white(digits):
-    binary = [(part > 127).to(torch.uint8) for part in digits]
+    binary = [(part[::5] > 127).to(torch.uint8) for part in digits]
     bits = measure(fidelity(), binary[0], Tensors(2, train=binary[1]), levels=2)
     bytes_ = measure(fidelity(), binary[0] * 255, Tensors(256, train=binary[1] * 255))
     assert bits["fid"].value == bytes_["fid"].value

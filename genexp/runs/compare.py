@@ -1,0 +1,184 @@
+"""Compare: one table of several runs. Rows are configurations, seeds are aggregated, unlike protocols stay apart."""
+
+import csv
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from genexp.runs.config import ConfigError, nearest
+from genexp.runs.folder import RunFolder
+from genexp.runs.report import figure, protocol_text
+
+NOT_A_CONFIGURATION = ("seed", "name", "sweep", "tags", "job_type", "logger", "samples", "published", "reproduced", "metrics")
+"""Parts of the config that do not distinguish two configurations."""
+
+
+@dataclass
+class Column:
+    """One metric under one protocol."""
+
+    key: str
+    protocol: dict[str, Any]
+    direction: str
+    kind: str
+    values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Values of the seeds, by row."""
+    errors: dict[int, list[float | None]] = field(default_factory=lambda: defaultdict(list))
+
+    def text(self, row: int) -> str:
+        """The mean over seeds ± standard deviation, or one value ± standard error; ``≤`` before a bound."""
+        values = self.values.get(row)
+        if not values:
+            return "-"
+        bound = "≤ " if self.kind == "bound" else ""
+        if len(values) == 1:
+            return bound + figure(values[0], self.errors[row][0])
+        return bound + figure(statistics.mean(values), statistics.stdev(values))
+
+    def best(self) -> int | None:
+        """The row with the best mean; None if there are not two to compare."""
+        means = {row: statistics.mean(values) for row, values in self.values.items() if values}
+        if len(means) < 2:
+            return None
+        return (min if self.direction == "min" else max)(means, key=means.__getitem__)
+
+
+def find_runs(paths: Sequence[str]) -> list[RunFolder]:
+    """The runs at and below the given folders, in order.
+
+    Raises:
+        ConfigError: a folder does not exist, or holds no run.
+    """
+    runs: list[RunFolder] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            beside = [str(p) for p in path.parent.glob("*/")] if path.parent.is_dir() else []
+            raise ConfigError(f"{path} is not a folder.{nearest(str(path), beside)}")
+        found = sorted((p.parent.parent for p in path.glob("**/.hydra/config.yaml")), key=_natural)
+        if not found:
+            raise ConfigError(f"{path} holds no run (no .hydra/config.yaml in it or below it)")
+        runs += [RunFolder(p) for p in found]
+    return runs
+
+
+def _natural(path: Path) -> tuple[Any, ...]:
+    head = path.name.split("-")[0]
+    return (path.parent, int(head) if head.isdigit() else -1, path.name)
+
+
+def flatten(config: Any, path: str = "") -> dict[str, str]:
+    """Leaves of a config by dotted key, as text."""
+    if isinstance(config, dict):
+        return {k: v for key, node in config.items() for k, v in flatten(node, f"{path}.{key}" if path else key).items()}
+    return {path: json.dumps(config) if not isinstance(config, str) else config}
+
+
+def configuration(run: RunFolder) -> dict[str, str]:
+    """What distinguishes this run from others: the leaves of its resolved config, and the overrides' group choices."""
+    resolved = OmegaConf.to_container(OmegaConf.load(run.config_file.with_name("resolved.yaml")))
+    for key in NOT_A_CONFIGURATION:
+        resolved.pop(key, None)
+    resolved.get("data", {}).pop("seed", None)
+    resolved.get("data", {}).pop("root", None)
+    choices = OmegaConf.load(run.config_file.with_name("choices.yaml"))
+    return {**{f"={group}": str(choice) for group, choice in choices.items()}, **flatten(resolved)}
+
+
+def differences(configurations: list[dict[str, str]]) -> list[str]:
+    """Keys that tell the configurations apart, fewest first: chosen groups, then single keys that the groups do not
+    already explain."""
+    keys = dict.fromkeys(key for c in configurations for key in c)
+    differing = [key for key in keys if len({c.get(key) for c in configurations}) > 1]
+    chosen: list[str] = []
+    for key in sorted(differing, key=lambda key: not key.startswith("=")):
+        groups = defaultdict(set)
+        for c in configurations:
+            groups[tuple(c.get(k) for k in chosen)].add(c.get(key))
+        if any(len(values) > 1 for values in groups.values()):
+            chosen.append(key)
+    return chosen
+
+
+def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
+    """The verb: print the table, and write it as CSV if asked.
+
+    Args:
+        paths: run folders, or folders that hold some.
+        wanted: parts of metric keys to show; empty for all.
+        csv_file: where the CSV goes, or None.
+        console: where to write.
+    """
+    runs = find_runs(paths)
+    done = [run for run in runs if run.metrics()]
+    for run in runs:
+        if run not in done:
+            status = run.status()
+            console.print(f"  {run.path}: {status.get('state', 'unknown')}, no metrics {status.get('error', '')}", highlight=False)
+    if not done:
+        raise ConfigError(f"none of the {len(runs)} runs has metrics yet")
+    configurations = [configuration(run) for run in done]
+    keys = differences(configurations)
+    identities = [tuple(sorted(c.items())) for c in configurations]
+    rows = list(dict.fromkeys(identities))
+    names = {identity: c for identity, c in zip(identities, configurations, strict=True)}
+    columns = make_columns(done, [rows.index(identity) for identity in identities], wanted)
+    if not columns:
+        there = sorted({record["key"] for run in done for record in run.metrics()})
+        raise ConfigError(f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}")
+    table = Table(title=f"{len(done)} runs, {len(rows)} configurations", title_justify="left")
+    labels = {key: key.lstrip("=").removeprefix("model.") for key in keys}
+    for key in keys or ["=run"]:
+        table.add_column(labels.get(key, "run"), no_wrap=True)
+    table.add_column("seeds", justify="right")
+    notes: list[str] = []
+    for column in columns:
+        twins = [c for c in columns if c.key == column.key]
+        mark = "" if len(twins) == 1 else f" [{twins.index(column) + 1}]"
+        if mark:
+            shared = {k: v for k, v in column.protocol.items() if all(t.protocol.get(k) == v for t in twins)}
+            own = {k: v for k, v in column.protocol.items() if k not in shared}
+            notes.append(f"{column.key}{mark}: {protocol_text(own)}")
+        arrow = "↓" if column.direction == "min" else "↑"
+        table.add_column(f"{column.key.removeprefix('test/')}{mark} {arrow}".replace("[", r"\["), justify="right")
+    bests = [column.best() for column in columns]
+    lines: list[list[str]] = []
+    for i, identity in enumerate(rows):
+        seeds = identities.count(identity)
+        cells = [names[identity].get(key, "-") for key in keys] or [str(done[identities.index(identity)].path)]
+        values = [c.text(i) + (" *" if best == i else "") for c, best in zip(columns, bests, strict=True)]
+        lines.append([*cells, str(seeds), *values])
+        table.add_row(*cells, str(seeds), *(f"[bold]{v}[/bold]" if v.endswith("*") else v for v in values))
+    console.print(table)
+    console.print("* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;", style="dim", highlight=False)
+    console.print("columns are ranked each by itself: exact values, bounds and unlike protocols are never ranked together", style="dim", highlight=False)
+    for note in notes:
+        console.print(note.replace("[", r"\["), style="dim", highlight=False)
+    if csv_file:
+        with open(csv_file, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*(labels.values() or ["run"]), "seeds", *(c.key for c in columns)])
+            writer.writerows(lines)
+
+
+def make_columns(runs: list[RunFolder], rows: list[int], wanted: Sequence[str]) -> list[Column]:
+    """One column per metric and protocol; likelihood before sample quality, as the runs have them."""
+    columns: dict[str, Column] = {}
+    for run, row in zip(runs, rows, strict=True):
+        for record in run.metrics():
+            if wanted and not any(part in record["key"] for part in wanted):
+                continue
+            protocol = {**record["protocol"], "checkpoint": record["checkpoint"], "ema": record["ema"]}
+            identity = json.dumps([record["key"], protocol], sort_keys=True)
+            column = columns.setdefault(identity, Column(record["key"], protocol, record["direction"], record["kind"]))
+            column.values[row].append(record["value"])
+            column.errors[row].append(record["stderr"])
+    order = {"exact": 0, "bound": 1, "estimate": 2}
+    return sorted(columns.values(), key=lambda c: order[c.kind])

@@ -1,0 +1,48 @@
+"""What all tests share: one thread, warnings as errors, float64 on request, tiny spaces to enumerate."""
+
+import itertools
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+
+def pytest_configure(config):
+    for line in (
+        "error",
+        "ignore:.*LeafSpec:FutureWarning",  # PyTorch's own containers, used by Lightning
+        "ignore:.*does not have many workers",
+    ):
+        config.addinivalue_line("filterwarnings", line)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64():
+    """Float64 is the default dtype of new tensors, and so of networks made in the test."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="session")
+def all_examples():
+    """Every example of a tiny space: ``(levels^D, *shape)`` uint8."""
+
+    def enumerate_space(shape, levels):
+        dims = torch.Size(shape).numel()
+        rows = list(itertools.product(range(levels), repeat=dims))
+        return torch.tensor(rows, dtype=torch.uint8).view(-1, *shape)
+
+    return enumerate_space
+
+
+@pytest.fixture(scope="session")
+def compose_train():
+    """Compose ``conf/train.yaml`` with overrides; the names that only a run knows are filled in."""
+
+    def make(*overrides):
+        with initialize_config_module("genexp.conf", version_base="1.3"):
+            return compose("train", ["name=test", "sweep=test", *overrides])
+
+    return make

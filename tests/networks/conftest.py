@@ -1,0 +1,46 @@
+"""Tiny autoregressive networks, as the configs would make them."""
+
+import pytest
+import torch
+
+from genexp.networks.made import MADE
+from genexp.networks.pixelcnn import GatedPixelCNN
+
+
+def randomise(network, scale):
+    """Weights large enough that every dependence shows."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, scale)
+    return network
+
+
+@pytest.fixture
+def make_made(float64):
+    def make(shape, num_params, num_classes=0, **changes):
+        defaults = {
+            "hidden": [7],
+            "activation": torch.nn.Tanh(),
+            "random_order": False,
+            "num_masks": 1,
+            "mask_seed": 0,
+            "direct": True,
+            "initialisation": None,
+        }
+        network = MADE(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)
+        return randomise(network, 1.0)
+
+    return make
+
+
+@pytest.fixture
+def make_pixelcnn(float64):
+    def make(shape, num_params, num_classes=0, **changes):
+        defaults = {"channels": 8, "first_kernel": 3, "kernel": 3, "dilations": [1], "head_channels": 24}
+        network = GatedPixelCNN(
+            shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes
+        )
+        return randomise(network, 0.5)
+
+    return make

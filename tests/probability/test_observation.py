@@ -1,0 +1,143 @@
+"""Observation models: normalised, sampled as they say, and finite where parameters are extreme."""
+
+import pytest
+import torch
+from torch.distributions import Normal as Reference
+
+from genexp.probability.observation import Bernoulli, Categorical, DiscretizedLogisticMixture, Normal
+
+DISCRETE = [
+    (lambda: Bernoulli(2), 2),
+    *[(lambda n=n: Categorical(n), n) for n in (2, 17, 256)],
+    *[(lambda n=n, k=k: DiscretizedLogisticMixture(n, k), n) for n in (2, 17, 256) for k in (1, 5)],
+]
+IDS = ["bernoulli", *[f"categorical-{n}" for n in (2, 17, 256)]]
+IDS += [f"logistic-{n}-{k}" for n in (2, 17, 256) for k in (1, 5)]
+over_discrete = pytest.mark.parametrize("make, levels", DISCRETE, ids=IDS)
+
+
+def draw(observation, scale, n=50, seed=0):
+    """Random parameters ``(n, P)``."""
+    return scale * torch.randn(n, observation.num_params, generator=torch.Generator().manual_seed(seed))
+
+
+def log_probs(observation, params, levels):
+    """log p of every level: params ``(B, P)`` -> ``(levels, B)``."""
+    return torch.stack([observation.log_prob(params, torch.full((len(params),), x)) for x in range(levels)])
+
+
+@over_discrete
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 5.0, 40.0, 1000.0])
+def test_probabilities_sum_to_one(float64, make, levels, scale):
+    observation = make()
+    total = log_probs(observation, draw(observation, scale).double(), levels).logsumexp(0)
+    assert torch.allclose(total, torch.zeros(()), atol=1e-8)
+
+
+@pytest.mark.parametrize("levels", [17, 256])
+@pytest.mark.parametrize("log_scale", [-20.0, -7.0, -5.0, -2.0, 0.0, 10.0, 49.0, 80.0])
+@pytest.mark.parametrize("mean", [-30.0, -1.0, 0.0, 0.0625, 1 / 255, 0.9, 1.0, 30.0])
+def test_narrow_wide_and_distant_logistics_sum_to_one(float64, levels, log_scale, mean):
+    params = torch.tensor([[0.0, mean, log_scale]])
+    total = log_probs(DiscretizedLogisticMixture(levels, 1), params, levels).logsumexp(0)
+    assert torch.allclose(total, torch.zeros(()), atol=1e-8)
+
+
+def test_the_logistic_mixture_integrates_the_logistic_over_the_bins(float64):
+    """Against differences of the distribution function, where these are accurate."""
+    observation, levels = DiscretizedLogisticMixture(17, 3), 17
+    params = draw(observation, 0.5, n=20)
+    logits, means, log_scales = params.chunk(3, dim=1)
+    edges = torch.cat([torch.tensor([-torch.inf]), (torch.arange(16) + 0.5) / 8 - 1, torch.tensor([torch.inf])])
+    cdf = torch.sigmoid((edges[:, None, None] - means) / log_scales.exp())
+    expected = (logits.softmax(1) * cdf.diff(dim=0)).sum(2)
+    assert torch.allclose(log_probs(observation, params, levels).exp(), expected, rtol=1e-9)
+
+
+@over_discrete
+def test_samples_follow_the_probabilities(make, levels):
+    """Pearson's statistic over the levels expected at least five times, five standard deviations above its mean at most."""
+    observation, n = make(), 20_000
+    for seed in range(3):
+        params = draw(observation, 1.0, n=1, seed=seed)
+        expected = log_probs(observation, params, levels)[:, 0].exp() * n
+        torch.manual_seed(100 + seed)
+        x = observation.sample(params.expand(n, -1))
+        assert x.dtype == torch.uint8 and x.shape == (n,)
+        often = expected > 5
+        found = torch.bincount(x.long(), minlength=levels)
+        statistic = ((found - expected) ** 2 / expected)[often].sum()
+        freedom = max(int(often.sum()) - 1, 1)
+        assert statistic < freedom + 5 * (2 * freedom) ** 0.5
+        assert found[~often].sum() < 5 * expected[~often].sum() + 10
+
+
+@pytest.mark.parametrize("make, levels", DISCRETE[:4], ids=IDS[:4])
+def test_low_temperature_gives_the_mode(make, levels):
+    observation = make()
+    params = draw(observation, 0.7)
+    mode = log_probs(observation, params, levels).argmax(0)
+    torch.manual_seed(0)
+    assert torch.equal(observation.sample(params, temperature=1e-6).long(), mode)
+
+
+def test_low_temperature_gives_the_mean_of_the_heaviest_logistic_and_of_the_normal():
+    params = torch.tensor([[0.0, 1.0, -1.0, 0.5, -0.5, 0.9, 0.0, 0.0, 0.0]])
+    assert DiscretizedLogisticMixture(17, 3).sample(params, temperature=1e-6).item() == 4
+    assert Normal(None, -5.0).sample(torch.tensor([[0.25, 1.0]]), 1e-9).item() == pytest.approx(0.25)
+
+
+@over_discrete
+@pytest.mark.parametrize("size", [0.0, 30.0, 1e4])
+def test_log_probs_and_gradients_are_finite_at_extreme_parameters(make, levels, size):
+    observation = make()
+    signs = draw(observation, 1.0, n=40).sign()
+    params = (size * signs).requires_grad_()
+    for x in {0, levels // 2, levels - 1}:
+        value = observation.log_prob(params, torch.full((40,), x))
+        (gradient,) = torch.autograd.grad(value.sum(), params)
+        assert torch.isfinite(value).all() and torch.isfinite(gradient).all()
+        assert (value <= 1e-6).all()
+
+
+@over_discrete
+def test_any_shape_of_data(make, levels):
+    observation = make()
+    params = torch.randn(2, observation.num_params, 1, 3, 4)
+    x = observation.sample(params)
+    assert x.shape == (2, 1, 3, 4) and int(x.max()) < levels
+    value = observation.log_prob(params, x)
+    assert value.shape == x.shape
+    alone = observation.log_prob(params[1:, :, 0, 2, 3], x[1:, 0, 2, 3])
+    assert torch.allclose(value[1:, 0, 2, 3], alone, atol=1e-6)
+
+
+def test_normal_agrees_with_torch_distributions(float64):
+    params, x = torch.randn(5, 2, 3), torch.randn(5, 3)
+    expected = Reference(params[:, 0], params[:, 1].clamp(min=-0.5).exp()).log_prob(x)
+    observation = Normal(None, min_log_std=-0.5)
+    assert torch.allclose(observation.log_prob(params, x), expected)
+    torch.manual_seed(0)
+    draws = observation.sample(torch.tensor([[2.0, 0.5]]).expand(100_000, 2), temperature=0.5)
+    assert draws.mean() == pytest.approx(2, abs=0.02)
+    assert draws.std() == pytest.approx(0.5 * 2.71828**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "make, advice",
+    [
+        (lambda: Bernoulli(17), "categorical"),
+        (lambda: Bernoulli(None), "normal"),
+        (lambda: Categorical(None), "normal"),
+        (lambda: DiscretizedLogisticMixture(None, 5), "normal"),
+        (lambda: Normal(256, -5.0), "categorical"),
+    ],
+)
+def test_the_wrong_data_are_refused_with_the_right_choice(make, advice):
+    with pytest.raises(ValueError, match=f"choose model/observation={advice}"):
+        make()
+
+
+def test_a_mixture_needs_a_component():
+    with pytest.raises(ValueError, match="components=0"):
+        DiscretizedLogisticMixture(17, 0)

@@ -1,0 +1,78 @@
+import csv
+
+import pytest
+
+
+def write_run(root, number, overrides, values, protocol=None):
+    """A run folder as ``genexp train`` leaves it, with the given values."""
+    import json
+
+    from omegaconf import OmegaConf
+
+    folder = root / f"{number}-x"
+    (folder / ".hydra").mkdir(parents=True)
+    config = {"seed": 0, "name": "x", "model": {"width": 1}, "data": {"name": "digits", "seed": 0}}
+    config = OmegaConf.merge(config, OmegaConf.from_dotlist(overrides))
+    for name in ("config", "resolved"):
+        (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(config))
+    (folder / ".hydra" / "choices.yaml").write_text(OmegaConf.to_yaml({"model": "made"}))
+    records = [
+        {
+            "key": key, "value": value, "unit": "bits/dim", "kind": "bound" if "bound" in key else "exact",
+            "direction": "max" if "/is" in key else "min", "n": 10, "stderr": 0.1, "protocol": protocol or {"split": "test"},
+            "checkpoint": "best", "ema": False, "seed": 0,
+        }
+        for key, value in values.items()
+    ]  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(records))
+
+
+def table(genexp, *arguments):
+    code, out, err = genexp("compare", *arguments, "--csv", "t.csv")
+    assert code == 0, err
+    with open("t.csv") as file:
+        return list(csv.reader(file)), out
+
+
+def test_seeds_are_aggregated_and_only_differences_are_shown(genexp, tmp_path):
+    for number, (width, seed, value) in enumerate([(1, 0, 2.0), (1, 1, 4.0), (2, 0, 1.0), (2, 1, 2.0)]):
+        write_run(tmp_path / "s", number, [f"model.width={width}", f"seed={seed}"], {"test/nll_bpd": value})
+    rows, out = table(genexp, "s")
+    assert rows[0] == ["width", "seeds", "test/nll_bpd"]
+    assert rows[1] == ["1", "2", "3.0 ± 1.4"] and rows[2] == ["2", "2", "1.50 ± 0.71 *"]
+
+
+def test_bounds_are_marked_and_not_ranked_with_exact_values(genexp, tmp_path):
+    write_run(tmp_path / "s", 0, ["model.width=1"], {"test/nll_bpd": 3.0})
+    write_run(tmp_path / "s", 1, ["model.width=2"], {"test/nll_bound_bpd_k1": 2.0})
+    rows, _ = table(genexp, "s")
+    assert rows[0][2:] == ["test/nll_bpd", "test/nll_bound_bpd_k1"]
+    assert rows[1][2:] == ["3.00 ± 0.10", "-"] and rows[2][2:] == ["-", "≤ 2.00 ± 0.10"]  # and no best mark
+
+
+def test_unlike_protocols_stand_in_different_columns(genexp, tmp_path):
+    for number, binarisation in enumerate(["fixed", "dynamic", "dynamic"]):
+        protocol = {"split": "test", "binarisation": binarisation}
+        write_run(tmp_path / "s", number, [f"model.width={number}"], {"test/nll_bpd": 3.0 - number}, protocol)
+    rows, out = table(genexp, "s")
+    assert rows[0][2:] == ["test/nll_bpd", "test/nll_bpd"]
+    assert rows[1][2:] == ["3.00 ± 0.10", "-"] and rows[3][2:] == ["-", "1.00 ± 0.10 *"]
+    assert "binarisation fixed" in out and "binarisation dynamic" in out
+
+
+def test_larger_is_better_where_it_is(genexp, tmp_path):
+    for number, value in enumerate([5.0, 7.0]):
+        write_run(tmp_path / "s", number, [f"model.width={number}"], {"test/is_x_1k": value})
+    rows, _ = table(genexp, "s")
+    assert rows[2][-1].endswith("*") and not rows[1][-1].endswith("*")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["outputz"], "not a folder"), (["empty"], "holds no run"), (["s", "--metrics", "fdi"], "no metric")],
+)
+def test_wrong_input_is_told_in_one_line(genexp, tmp_path, arguments, expected):
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "s", 0, [], {"test/nll_bpd": 3.0})
+    code, _, err = genexp("compare", *arguments)
+    assert code == 2 and expected in err and err.count("\n") == 1

@@ -1,0 +1,127 @@
+"""A whole run through the command line: what it leaves behind, and that it is determined by config and seed."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import FIDELITY
+from PIL import Image
+
+import genexp as package
+from genexp.runs import checkpoint
+
+
+def history(path):
+    with open(path) as file:
+        return [(int(r["images"]), r["metric"], float(r["value"])) for r in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "dcgan"])
+def test_a_run_of_each_family(genexp, tiny, model):
+    code, out, err = genexp(*tiny(model, "name=a", *FIDELITY))
+    assert code == 0, err
+    status = genexp.json("outputs/a/status.json")
+    assert status["state"] == "done" and status["versions"]["torch"] and status["command"]
+    records = {r["key"]: r for r in genexp.json("outputs/a/metrics.json")}
+    assert np.isfinite([r["value"] for r in records.values()]).all()
+    fid = records["test/fid_mnistcnn_60"]
+    assert fid["protocol"]["extractor"] == "mnistcnn" and fid["protocol"]["levels"] == 17 and not fid["ema"]
+    assert all(key in out for key in records)  # the table shows them all
+    kinds = {r["kind"] for key, r in records.items() if "nll" in key}
+    assert kinds == {"made": {"exact"}, "pixelcnn": {"exact"}, "vae": {"bound"}, "dcgan": set()}[model]
+    for key, record in records.items():
+        if "bpd" in key:
+            assert 0 < record["value"] < np.log2(17) * 1.3 and record["stderr"] > 0
+    state = checkpoint.load("outputs/a/checkpoints/last.ckpt")
+    assert state["images_seen"] >= 1500 and state["steps"] == 24  # 1,297 images in 21 batches of 64, and 3 more
+    images = [row[0] for row in history("outputs/a/metrics.csv")]
+    assert images == sorted(images) and images[-1] == state["images_seen"]
+    assert Image.open("outputs/a/samples/final.png").size == (4 * 57 + 1, 4 * 57 + 1)
+    assert (genexp.folder / "outputs/a/samples/final-reconstructions.png").exists() == (model == "vae")
+    loaded = package.load("outputs/a")
+    torch.manual_seed(0)
+    assert loaded.sample(3).shape == (3, 1, 8, 8) and not loaded.training
+
+
+def test_a_run_is_determined_by_its_seed_and_not_by_what_watches_it(genexp, tiny):
+    genexp(*tiny("vae", "name=a", "metrics=bound"))
+    genexp(*tiny("vae", "name=b", "metrics=bound", "samples.every_images=100", "training.log_every_steps=1"))
+    genexp(*tiny("vae", "name=c", "metrics=bound", "seed=1"))
+    a, b, c = (checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in "abc")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not all(torch.equal(a[k], c[k]) for k in a)
+    values = [[r["value"] for r in genexp.json(f"outputs/{name}/metrics.json")] for name in "ab"]
+    assert values[0] == values[1]
+
+
+def test_max_steps_counts_generator_steps(genexp, tiny):
+    code, _, err = genexp(*tiny("dcgan", "name=a", "training.max_steps=7", *FIDELITY))
+    assert code == 0, err
+    assert checkpoint.load("outputs/a/checkpoints/last.ckpt")["steps"] == 7
+
+
+def test_conditional_training_and_sampling(genexp, tiny):
+    code, _, err = genexp(*tiny("pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
+    assert code == 0, err
+    code, out, err = genexp("sample", "run=outputs/a", "n=20", "y=3", "output=drawn/x")
+    assert code == 0, err
+    assert np.load("drawn/x.npy").shape == (20, 1, 8, 8) and (np.load("drawn/x-labels.npy") == 3).all()
+    code, _, err = genexp("sample", "run=outputs/a", "n=2", "y=12")
+    assert code == 2 and "labels must be in [0, 9]" in err
+    code, _, err = genexp("sample", "run=outputs/a", "n=2", "+knobs.temprature=2")
+    assert code == 2 and "temprature" in err
+
+
+def test_a_diverging_run_fails_with_a_status(genexp, tiny):
+    code, _, err = genexp(*tiny("vae", "name=a", "model.optimizer.lr=1e30"))
+    assert code == 1 and "diverged" in err
+    status = genexp.json("outputs/a/status.json")
+    assert status["state"] == "failed" and "train/loss is" in status["error"]
+
+
+def test_a_folder_with_a_run_is_not_overwritten(genexp, tiny):
+    genexp(*tiny("made", "name=a", "metrics=nll"))
+    before = (genexp.folder / "outputs/a/.hydra/config.yaml").read_text()
+    code, _, err = genexp(*tiny("made", "name=a", "metrics=nll", "seed=5"))
+    assert code == 2 and "already holds a run (done)" in err
+    assert (genexp.folder / "outputs/a/.hydra/config.yaml").read_text() == before
+
+
+def test_evaluate_adds_to_the_record(genexp, tiny):
+    genexp(*tiny("vae", "name=a", "metrics=bound", "metrics.bound.ks=[1]"))
+    code, _, err = genexp("evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[1,8]", "seed=0")
+    assert code == 0, err
+    keys = [r["key"] for r in genexp.json("outputs/a/metrics.json")]
+    assert sorted(keys) == sorted(f"test/nll_bound_{u}_k{k}" for u in ("nats", "bpd") for k in (1, 8))
+    code, _, err = genexp("evaluate", "run=outputs/a", "metrics=nll")
+    assert code == 2 and "ExactLikelihood" in err and "bound" in err
+    code, _, err = genexp("evaluate", "run=outputs", "metrics=nll")
+    assert code == 2 and "outputs/a" in err
+
+
+def test_a_damaged_checkpoint_is_refused(genexp, tiny):
+    genexp(*tiny("made", "name=a", "metrics=nll"))
+    path = genexp.folder / "outputs/a/checkpoints/best.ckpt"
+    path.write_bytes(path.read_bytes()[:-500])
+    code, _, err = genexp("evaluate", "run=outputs/a", "metrics=nll")
+    assert code == 2 and "best.ckpt" in err and "truncated" in err
+
+
+def test_a_foreign_config_may_not_name_anything(genexp, tiny):
+    genexp(*tiny("made", "name=a", "metrics=nll", "allow_targets=[os]"))
+    path = genexp.folder / "outputs/a/.hydra/config.yaml"
+    path.write_text(path.read_text().replace("torch.nn.ReLU", "os.getcwd"))
+    code, _, err = genexp("evaluate", "run=outputs/a", "metrics=nll")
+    assert code == 2 and "os.getcwd" in err  # what the folder itself allows does not count
+
+
+def test_a_published_number_gets_its_verdict(genexp, tiny):
+    block = {
+        "paper": "P", "table": "T", "metric": "test/nll_nats", "value": 0.0, "tolerance": 0.5, "verified": True,
+    }  # fmt: skip
+    text = ",".join(f"{k}: {json.dumps(v)}" for k, v in block.items())
+    code, out, err = genexp(*tiny("made", "name=a", "metrics=nll", f"published={{{text}}}"))
+    assert code == 0, err
+    assert "FAIL" in out and genexp.json("outputs/a/status.json")["verdict"] == "FAIL"

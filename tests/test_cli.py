@@ -1,0 +1,90 @@
+"""Every wrong input is one clear line with the nearest valid name, a non-zero exit, and leaves nothing behind."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def genexp(tmp_path, monkeypatch, capsys):
+    from genexp.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genexp", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+WRONG = {
+    "trian": ["'trian' is not a verb", "Did you mean 'train'?"],
+    "train modle=made": ["modle", "Did you mean 'model'?"],
+    "train model.latnt_dim=3 model=vae": ["model.latnt_dim", "latent_dim"],
+    "train training.bach_size=3": ["training.bach_size", "training.batch_size"],
+    "train model=pixlcnn": ["pixlcnn", "Did you mean 'pixelcnn'?"],
+    "train experiment=made_uci_dnaa": ["made_uci_dnaa", "Did you mean 'made_uci_dna'?"],
+    "train metrics=fidelty": ["fidelty", "Did you mean 'fidelity'?"],
+    "train data=digits model=dcgan metrics=nll": ["metrics=nll", "ExactLikelihood", "metrics that fit: fidelity"],
+    "train data=mnist data.root=nowhere": ["nowhere"],
+    "train data.shape=[1,14,14]": ["data.shape", "[1, 14, 14]", "[1, 28, 28]"],
+    "train data=digits data.levels=2": ["data.levels=2", "17"],
+    "train data=mnist_binary model.conditional=true": ["model.conditional=true", "labels", "mnist_binary"],
+    "train data=toy": ["Categorical", "model/observation=normal"],
+    "train data=uci_binary model=pixelcnn data.root=null": ["(1, H, W)", "180"],
+    "train training.max_images=null": ["training never stops"],
+    "train training.max_images=many": ["training.max_images=many", "whole number"],
+    "train training.patience=0": ["training.patience=0"],
+    "train +trainer.max_steps=5": ["trainer.max_steps", "training.max_steps"],
+    "train training.monitor=val/los": ["training.monitor=val/los", "Did you mean 'val/loss'?"],
+    "train evaluation.split=tset": ["evaluation.split=tset", "Did you mean 'test'?"],
+    "train model.beta=-1 model=vae": ["beta=-1"],
+    "train logger=wandb logger.wandb.mode=onlin": ["onlin", "Did you mean 'online'?"],
+    "train +model._target_=os.system": ["os.system"],
+    "train seed=[": ["seed=["],
+    "evaluate run=outputs/nothing": ["outputs/nothing", "holds no run"],
+    "evaluate": ["run"],
+    "sample run=nothing": ["nothing", "holds no run"],
+    "compare nothing": ["nothing", "not a folder"],
+    "published --config-dir nothing": ["nothing"],
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_input(genexp, tmp_path, command):
+    code, _, err = genexp(*command.split())
+    assert code == 2
+    assert err.startswith("genexp: error: ") and err.count("\n") == 1, err
+    for part in WRONG[command]:
+        assert part in err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_help(genexp):
+    code, out, _ = genexp("--help")
+    assert code == 0 and "genexp train -m model=" in out
+    for verb in ("train", "evaluate", "sample"):
+        code, out, _ = genexp(verb, "--help")
+        assert code == 0 and f"genexp {verb}" in out and "metrics" in out + "metrics" * (verb == "sample")
+    for verb in ("compare", "published"):
+        code, out, _ = genexp(verb, "--help")
+        assert code == 0 and f"genexp {verb}" in out
+
+
+def test_published_lists_the_ledger(genexp):
+    code, out, _ = genexp("published")
+    assert code == 0 and "made_uci_dna" in out and "79.66" in out
+
+
+def test_the_command_is_installed():
+    out = subprocess.run([sys.executable, "-m", "genexp", "--version"], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "0.1.0"
