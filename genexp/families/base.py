@@ -7,6 +7,7 @@ float32 ``(B, *shape)`` when ``levels`` is None. ``y`` is int64 ``(B,)`` with va
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -97,11 +98,17 @@ class GenerativeModule(LightningModule, ABC):
             ``(n, *shape)`` in the data space: uint8 in ``[0, levels)``, float32 if ``levels`` is None.
 
         Raises:
-            ValueError: ``n`` < 1, labels out of range or of the wrong number, labels for an unconditional model, or a
-                knob that this sampler does not have.
+            ValueError: ``n`` < 1, labels that are no whole numbers, out of range or of the wrong number, labels for an
+                unconditional model, or a knob that this sampler does not have.
         """
         if n < 1:
             raise ValueError(f"n={n}: must be at least 1")
+        parameters = signature(self.draw).parameters.values()
+        known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+        if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+            for knob in knobs.keys() - set(known):
+                has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
+                raise ValueError(f"{knob}={knobs[knob]}: the sampler of {type(self).__name__} {has}")
         y = self._sample_labels(n, y)
         with self.evaluating(), torch.no_grad():
             return self.draw(n, y, **knobs)
@@ -114,6 +121,8 @@ class GenerativeModule(LightningModule, ABC):
         if y is None:
             return torch.randint(self.num_classes, (n,), device=self.device)
         y = torch.as_tensor(y, device=self.device)
+        if y.is_floating_point():
+            raise ValueError(f"labels must be whole numbers: got {y.dtype}")
         y = y.expand(n) if y.ndim == 0 else y
         if y.shape != (n,):
             raise ValueError(f"labels have shape {tuple(y.shape)}: must be one label, or ({n},)")

@@ -25,7 +25,8 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         beta: weight of the KL term in the objective (Higgins et al. 2017); at least 0, 1 for the ELBO. The bound that
             is reported does not depend on it.
         kl_warmup_images: the weight grows linearly from 0 to ``beta`` over this many training images; 0 for none.
-        chunk: at most this many z are decoded at once by :meth:`bound`, which limits its memory.
+        chunk: at most this many z (but one for each example) are decoded at once by :meth:`bound`, which limits its
+            memory.
         base: see :class:`GenerativeModule`.
     """
 

@@ -76,9 +76,10 @@ class DiscretizedLogisticMixture(Observation):
     """Mixture of logistics on [-1, 1], integrated over the bin of each level (Salimans et al. 2017, equation 2).
 
     The levels 0, ..., L - 1 sit at -1, ..., 1; bins are 2 / (L - 1) wide, the outermost reach to infinity, so the
-    probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales, clamped to [-7, 50].
-    The mass of a bin from l to u (in scales from the mean) is sigmoid(u) - sigmoid(l), computed without cancellation as
-    sigmoid(u) sigmoid(-l) (1 - exp(l - u)); the authors' code approximates masses below 1e-5 by the density instead.
+    probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales, which are
+    clamped to [-7, 50]. The mass of a bin from l to u (in scales from the mean) is sigmoid(u) - sigmoid(l), computed
+    without cancellation as sigmoid(u) sigmoid(-l) (1 - exp(l - u)); the authors' code approximates masses below 1e-5
+    by the density instead.
 
     Args:
         levels: number of levels L, at least 2.

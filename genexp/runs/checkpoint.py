@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
+from genexp.runs.config import ConfigError
+
 PREFIX = b"sha256:"
 COMMENT = len(PREFIX) + 64
 """Length of the zip comment."""
@@ -19,7 +21,7 @@ LENGTH = COMMENT.to_bytes(2, "little")
 """That length as the zip format stores it, in the two bytes before the comment; they are zero in what is hashed."""
 
 
-class CorruptCheckpoint(ValueError):
+class CorruptCheckpoint(ConfigError):
     """A checkpoint that is truncated, changed, or not one of ours."""
 
 

@@ -55,18 +55,19 @@ def allowed_prefixes(extra: Sequence[str]) -> tuple[str, ...]:
     return ALLOWED + tuple(name.strip().rstrip(".") + "." for name in named if name.strip())
 
 
-def check_targets(config: Any, extra: Sequence[str]) -> None:
+def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
     """Refuse a config that names anything outside the allow-list, before anything is imported.
 
     Args:
         config: any node of a config.
         extra: further modules that the user trusts.
+        path: key of the node, for the message.
 
     Raises:
         ConfigError: naming the key, the target and how to allow it.
     """
     prefixes = allowed_prefixes(extra)
-    for key, target in targets(config):
+    for key, target in targets(config, path):
         if not target.startswith(prefixes):
             raise ConfigError(
                 f"{key}={target} is not among the modules that a config may name ({', '.join(ALLOWED)}). "
@@ -88,7 +89,7 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
     from hydra.utils import instantiate as hydra_instantiate
 
     node = OmegaConf.select(config, key)
-    check_targets(node, extra)
+    check_targets(node, extra, key)
     prefixes = allowed_prefixes(extra)
     try:
         for where, target in targets(node, key):

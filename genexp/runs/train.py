@@ -150,9 +150,15 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
     ]
-    common = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_on_train_epoch_end": False}
-    callbacks.append(ModelCheckpoint(filename="best", monitor=training.monitor, mode="min", **common))
-    callbacks.append(ModelCheckpoint(filename="last", monitor=None, **common))
+    checkpoints = ModelCheckpoint(  # without a metric to monitor, the best is the last
+        dirpath=folder.checkpoints,
+        filename="best",
+        monitor=training.monitor,
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+    callbacks.append(checkpoints)
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
     return callbacks

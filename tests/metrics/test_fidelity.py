@@ -248,6 +248,7 @@ def test_unfit_data_are_refused_with_a_reason():
 
 
 def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
+    torch.manual_seed(0)
     state = io.BytesIO()
     with monkeypatch.context() as patch:
         patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
@@ -255,6 +256,11 @@ def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
         torch.save({}, empty)
         empty.seek(0)
         network = FeatureExtractorInceptionV3("random", ["2048"], feature_extractor_weights_path=empty)
+    for parameter in network.parameters():
+        if (
+            parameter.ndim > 1
+        ):  # the default initialisation loses the signal: all images get the same features
+            torch.nn.init.kaiming_normal_(parameter)
     torch.save(network.state_dict(), state)
     path = tmp_path / "weights.pth"
     path.write_bytes(state.getvalue())
@@ -265,5 +271,6 @@ def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
     values = metric.compute(Uniform((1, 8, 8)), Tensors(train=noise(5, 1, 8, 8)), "test", 0)
     names = ("fid", "is", "kid", "precision", "recall")
     assert [v.key for v in values] == [f"test/{name}_inception_6" for name in names]
-    assert all(np.isfinite(v.value) for v in values) and values[1].value >= 1
+    assert all(np.isfinite(v.value) for v in values)
+    assert values[0].value > 1e-3 and values[1].value > 1.00001
     assert values[0].protocol["extractor_sha256"] == extractor.sha256

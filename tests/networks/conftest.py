@@ -41,6 +41,6 @@ def make_pixelcnn(float64):
         network = GatedPixelCNN(
             shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes
         )
-        return randomise(network, 0.5)
+        return randomise(network, 0.3)
 
     return make

@@ -1,4 +1,4 @@
-"""By gradient: a conditional depends on every dimension before it in the order, on no other, on no other example."""
+"""By gradient: a conditional depends on every dimension before it in the order, and on nothing else."""
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def test_pixelcnn_has_no_blind_spot(make_pixelcnn, network, labels):
     ids=str,
 )
 def test_receptive_field_of_pixelcnn(make_pixelcnn, network, reach):
-    """A pixel sees ``reach`` pixels to its left, and ``reach`` columns to either side of the ``reach`` + 1 rows above."""
+    """``reach`` pixels to the left; of the ``reach`` + 1 rows above, ``reach`` columns to either side."""
     height, width = reach + 3, 2 * reach + 3
     row, column = height - 1, reach + 1
     net = make_pixelcnn((1, height, width), 1, **network)

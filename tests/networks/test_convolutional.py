@@ -3,7 +3,14 @@ import torch
 
 from genexp.networks.convolutional import ConvDecoder, ConvDiscriminator, ConvEncoder, ConvGenerator, pyramid
 
-PYRAMIDS = {8: ([3, 4], 4), 28: ([3, 4, 8], 7), 32: ([3, 4, 8, 16], 4), 64: ([3, 4, 8, 16, 32], 4), 10: ([3, 4], 5)}
+PYRAMIDS = {
+    8: ([3, 4], 4),
+    10: ([3, 4], 5),
+    12: ([3, 4], 6),
+    28: ([3, 4, 8], 7),
+    32: ([3, 4, 8, 16], 4),
+    64: ([3, 4, 8, 16, 32], 4),
+}
 
 
 @pytest.mark.parametrize("side", PYRAMIDS)
@@ -34,7 +41,13 @@ def test_shapes(shape, batch_norm, num_classes):
 
 def test_everything_is_connected():
     """Every pixel of the input moves the discriminator, every element of z every pixel of the output."""
-    common = {"shape": (1, 28, 28), "channels": 4, "num_classes": 0, "batch_norm": False, "initialisation": None}
+    common = {
+        "shape": (1, 28, 28),
+        "channels": 4,
+        "num_classes": 0,
+        "batch_norm": False,
+        "initialisation": None,
+    }
     x = torch.rand(1, 1, 28, 28, requires_grad=True)
     torch.manual_seed(0)
     (gradient,) = torch.autograd.grad(ConvDiscriminator(slope=0.2, **common)(x).sum(), x)
@@ -46,7 +59,13 @@ def test_everything_is_connected():
 
 
 def test_examples_of_a_batch_are_strangers_without_batch_norm():
-    common = {"shape": (1, 8, 8), "channels": 4, "num_classes": 0, "batch_norm": False, "initialisation": None}
+    common = {
+        "shape": (1, 8, 8),
+        "channels": 4,
+        "num_classes": 0,
+        "batch_norm": False,
+        "initialisation": None,
+    }
     network = ConvEncoder(latent_dim=2, slope=0.2, **common)
     x = torch.rand(3, 1, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(x)[1].sum(), x)
@@ -56,5 +75,11 @@ def test_examples_of_a_batch_are_strangers_without_batch_norm():
 def test_the_generator_needs_levels():
     with pytest.raises(ValueError, match="model=gan"):
         ConvGenerator(
-            shape=(1, 8, 8), levels=None, latent_dim=2, channels=2, num_classes=0, batch_norm=False, initialisation=None
+            shape=(1, 8, 8),
+            levels=None,
+            latent_dim=2,
+            channels=2,
+            num_classes=0,
+            batch_norm=False,
+            initialisation=None,
         )

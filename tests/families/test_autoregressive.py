@@ -1,0 +1,131 @@
+"""The likelihood is that of the conditionals that are drawn from; an ensemble is a mixture."""
+
+import math
+
+import pytest
+import torch
+
+from genexp.families.autoregressive import Autoregressive
+from genexp.metrics.likelihood import ExactNLL
+from genexp.networks.made import MADE
+from genexp.networks.pixelcnn import GatedPixelCNN
+from genexp.probability.observation import Categorical, Normal
+from genexp.runs.config import instantiate
+
+LEVELS = 3
+
+
+def make(shape=(2, 3), levels=LEVELS, observation=Categorical, ensemble=1, validation_ensemble=1, **changes):
+    settings = {
+        "hidden": [20],
+        "activation": torch.nn.Tanh(),
+        "random_order": True,
+        "num_masks": 4,
+        "mask_seed": 0,
+        "direct": True,
+        "initialisation": torch.nn.init.normal_,
+    }
+    torch.manual_seed(0)
+    return Autoregressive(
+        shape=shape,
+        levels=levels,
+        num_classes=None,
+        conditional=False,
+        network=lambda **sizes: MADE(**sizes, **settings | changes),
+        observation=observation,
+        ensemble=ensemble,
+        validation_ensemble=validation_ensemble,
+    )
+
+
+def normal(levels):
+    return Normal(levels, min_log_std=-5.0)
+
+
+@pytest.mark.parametrize("levels, observation", [(LEVELS, Categorical), (None, normal)])
+def test_the_likelihood_of_a_sample_is_that_of_the_conditionals_it_was_drawn_from(
+    float64, levels, observation
+):
+    model, total = make(levels=levels, observation=observation, initialisation=None), []
+    draw = model.observation.sample
+
+    def sample(params, temperature):
+        x = draw(params, temperature)
+        total.append(model.observation.log_prob(params, x))
+        return x
+
+    model.observation.sample = sample
+    x = model.sample(50)
+    assert len(total) == model.dims
+    assert torch.allclose(model.log_prob(x), torch.stack(total).sum(0), rtol=1e-10)
+
+
+def test_an_ensemble_is_the_log_of_the_mean_of_the_probabilities(float64):
+    x = torch.randint(LEVELS, (20, 2, 3)).to(torch.uint8)
+    model = make(ensemble=4)
+    each = torch.stack([model.order_log_prob(x, None, order) for order in range(4)])
+    assert torch.allclose(model.log_prob(x), each.exp().mean(0).log(), rtol=1e-12)
+    assert (model.log_prob(x) > each.mean(0) + 1e-3).all()
+
+
+def test_samples_of_an_ensemble_follow_its_mixture(float64, all_examples):
+    model, n = make(shape=(2,), ensemble=4), 40_000
+    expected = model.log_prob(all_examples((2,), LEVELS)).exp().detach()
+    torch.manual_seed(1)
+    x = model.sample(n).long()
+    found = torch.bincount(x[:, 0] * LEVELS + x[:, 1], minlength=LEVELS**2) / n
+    assert ((found - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt() + 1e-4).all()
+
+
+def test_each_example_of_a_mixture_is_drawn_in_one_order(float64, monkeypatch):
+    model, counts = make(ensemble=4), {}
+    full = model._draw_order
+    monkeypatch.setattr(
+        model, "_draw_order", lambda n, y, k, *rest: (counts.update({k: n}), full(n, y, k, *rest))[1]
+    )
+    model.sample(40)
+    assert sum(counts.values()) == 40 and set(counts) == {0, 1, 2, 3}
+
+
+def test_training_takes_one_order_at_random_and_evaluation_the_ensemble(float64):
+    x = torch.randint(LEVELS, (5, 2, 3)).to(torch.uint8)
+    for num_masks in (4, None):
+        model = make(ensemble=2, validation_ensemble=3, num_masks=num_masks)
+        losses = {model.loss(x)["loss"].sum().item() for _ in range(30)}
+        assert len(losses) == 4 if num_masks else len(losses) > 20
+        assert torch.equal(model.eval().loss(x)["loss"], -model.ensemble_log_prob(x, None, 3))
+
+
+def test_temperature_sharpens_and_must_be_positive():
+    model = make()
+    cold, warm = (model.sample(200, temperature=t) for t in (1e-4, 1.0))
+    assert len(cold.flatten(1).unique(dim=0)) < len(warm.flatten(1).unique(dim=0))
+    assert model.log_prob(cold).mean() > model.log_prob(warm).mean()
+    with pytest.raises(ValueError, match="temperature=0"):
+        model.sample(2, temperature=0)
+
+
+@pytest.mark.parametrize("change", [{"ensemble": 5}, {"validation_ensemble": 5}, {"ensemble": 0}], ids=str)
+def test_an_ensemble_needs_as_many_trained_orders(change):
+    (name,) = change
+    with pytest.raises(ValueError, match=f"^{name}=.*at most 4"):
+        make(**change)
+    assert make(ensemble=50, num_masks=None).ensemble == 50
+
+
+@pytest.mark.parametrize("model", ["made", "pixelcnn"])
+def test_a_uniform_model_scores_log2_levels_bits_per_dim(compose_train, model):
+    """Through the configs, real data and the metric."""
+    config = compose_train(f"model={model}", "data=digits")
+    model, data = (instantiate(config, name, []) for name in ("model", "data"))
+    output = {MADE: lambda n: [n.output, n.direct], GatedPixelCNN: lambda n: [n.head[-1]]}[
+        type(model.network)
+    ]
+    with torch.no_grad():
+        for layer in output(model.network):
+            for parameter in layer.parameters():
+                parameter.zero_()
+    nats, bpd = ExactNLL().compute(model, data, "test", seed=0)
+    assert nats.value == pytest.approx(64 * math.log(17), rel=1e-6)
+    assert bpd.key == "test/nll_bpd" and bpd.value == pytest.approx(math.log2(17), rel=1e-6)
+    assert bpd.n == 250 and bpd.stderr == pytest.approx(0, abs=1e-6)

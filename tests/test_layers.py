@@ -1,0 +1,128 @@
+"""The arrows of the house: who may import whom, read from the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "genexp"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# cli -> runs -> callbacks, metrics -> families -> probability, networks -> torch
+BELOW = {
+    "probability": set(),
+    "networks": {"probability.randomness"},  # the masks of MADE are keyed draws
+    "families": {"probability", "networks"},
+    "metrics": {"families", "probability", "networks"},
+    "callbacks": {"families", "probability", "networks"},
+    "data": {"probability.quantize", "probability.randomness"},
+    "runs": {"callbacks", "metrics", "families", "probability", "networks"},
+    "": {"cli", "runs"},  # genexp/*.py
+}
+OUTSIDE = {  # beside the standard library; data sets may import where they load
+    "probability": {"torch"},
+    "networks": {"torch"},
+    "families": {"torch", "pytorch_lightning"},
+    "data": {"torch", "torchvision", "pytorch_lightning", "numpy"},
+}
+INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend"}}
+
+
+def imports(path):
+    """``(module, whether at the top level)`` of every import in a file."""
+    tree = ast.parse(path.read_text())
+    inner = {
+        n
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        for n in ast.walk(f)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node not in inner) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "genexp"
+                else [node.module]
+            )
+            yield from ((name, node not in inner) for name in names)
+
+
+def layer(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def within(module, allowed):
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_every_folder_has_its_place():
+    assert len(SOURCES) > 30
+    assert {layer(path) for path in SOURCES} == set(BELOW)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_arrows_point_downwards(path):
+    here = layer(path)
+    for module, at_top in imports(path):
+        if module.split(".")[0] == "genexp":
+            inside = module.removeprefix("genexp").removeprefix(".")
+            is_own = here and within(inside, {here})
+            assert is_own or within(inside, BELOW[here]) or inside == "__version__", (
+                f"{here or 'genexp'} -> {module}"
+            )
+        elif module.split(".")[0] not in sys.stdlib_module_names:
+            root = module.split(".")[0]
+            assert root != "wandb", "only through Lightning's logger"
+            assert root != "hydra" or here in ("", "runs"), module
+            assert root != "hydra" or not at_top, f"{module}: inside functions, it is slow to import"
+            if here in OUTSIDE:
+                allowed = OUTSIDE[here] | (set() if at_top else INSIDE_FUNCTIONS.get(here, set()))
+                assert root in allowed, f"{here} -> {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_files_are_short_and_hide_nothing(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert path.name != "utils.py"
+    if path.name == "__init__.py" and layer(path):
+        assert text == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["--version"], ["train", "--help"], ["compare", "--help"]], ids=str
+)
+def test_asking_for_help_is_quick(arguments):
+    """Without torch and Lightning, which take seconds to import."""
+    script = (
+        "import sys\n"
+        "import genexp\n"
+        f"sys.argv = ['genexp', *{arguments}]\n"
+        "from genexp.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'wandb', 'sklearn', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "genexp" in done.stdout or "--version" in arguments
+
+
+def test_the_test_of_the_arrows_would_notice(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text("from genexp import runs\nimport torch.nn\ndef f():\n    import sklearn.datasets as s\n")
+    assert list(imports(file)) == [("genexp.runs", True), ("torch.nn", True), ("sklearn.datasets", False)]
+    assert within("probability.quantize", {"probability"}) and not within(
+        "probability", {"probability.quantize"}
+    )
