@@ -206,11 +206,11 @@ def _compare(arguments: list[str]) -> None:
         prog="genexp compare",
         description="One table of several runs: rows are configurations, only what differs is shown; seeds become "
         "mean ± sd; the best of a column is marked *; bounds are marked ≤; values with different protocols "
-        "stand in different columns.",
+        "stand in different columns. Likelihoods are in nats for binary data, in bits/dim for others.",
         epilog="examples: genexp compare outputs/20260101-120000-sweep     genexp compare outputs/a outputs/b --csv t.csv",
     )
     parser.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
-    parser.add_argument("--metrics", default="", help="show only keys that contain one of these, comma-separated")
+    parser.add_argument("--metrics", default="", help="show the keys that contain one of these, comma-separated")
     parser.add_argument("--csv", metavar="FILE", help="write the table as CSV too")
     options = parser.parse_args(arguments)
     from genexp.runs.compare import compare

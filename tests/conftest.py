@@ -12,7 +12,6 @@ def pytest_configure(config):
         "error",
         "ignore:.*LeafSpec:FutureWarning",  # PyTorch's own containers, used by Lightning
         "ignore:.*does not have many workers",
-        "ignore:.*metrics.csv:pytest.PytestUnraisableExceptionWarning",  # left open when training raises
     ):
         config.addinivalue_line("filterwarnings", line)
     torch.set_num_threads(1)

@@ -44,6 +44,12 @@ class History(Callback):
                 csv.writer(self._file).writerow(COLUMNS)
 
     def teardown(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: GenerativeModule, exception: BaseException) -> None:
+        self._close()  # teardown is not called then
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genexp.callbacks.pictures import picture
 from genexp.families.base import GenerativeModule, Reconstruction
-from genexp.probability.randomness import key
+from genexp.probability.randomness import keyed_draws
 
 
 class SampleGrid(Callback):
@@ -35,8 +35,7 @@ class SampleGrid(Callback):
 
     def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
         """Write ``<name>.png`` and ``<name>-reconstructions.png``, and hand both to the loggers."""
-        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-            torch.manual_seed(key(self.seed, "grid"))
+        with keyed_draws(model.device, self.seed, "grid"):
             columns = model.num_classes if model.conditional else None
             y = torch.arange(self.n, device=model.device) % model.num_classes if model.conditional else None
             self._show(trainer, model, "samples", model.sample(self.n, y), name, columns)

@@ -65,6 +65,8 @@ class GAN(GenerativeModule):
         **base: Any,
     ) -> None:
         super().__init__(**base)
+        if self.scheduler_factory is not None:
+            raise ValueError("scheduler: a GAN has two optimizers, and no scheduler; remove it")
         self.automatic_optimization = False
         self.objective, self.latent_dim = objective, latent_dim
         self.generator = generator(

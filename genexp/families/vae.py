@@ -27,6 +27,8 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         kl_warmup_images: the weight grows linearly from 0 to ``beta`` over this many training images; 0 for none.
         chunk: at most this many z (but one for each example) are decoded at once by :meth:`bound`, which limits its
             memory.
+        temperature: of p(x | z) in samples and reconstructions, at least 0; 1 samples the model whose likelihood is
+            bounded, 0 shows the means of p(x | z), as is common.
         base: see :class:`GenerativeModule`.
     """
 
@@ -40,17 +42,21 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         beta: float,
         kl_warmup_images: int,
         chunk: int,
+        temperature: float,
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        for name, value, least in (("beta", beta, 0), ("kl_warmup_images", kl_warmup_images, 0), ("chunk", chunk, 1)):
+        arguments = {"beta": beta, "kl_warmup_images": kl_warmup_images, "temperature": temperature, "chunk": chunk}
+        for name, value in arguments.items():
+            least = 1 if name == "chunk" else 0
             if value < least:
                 raise ValueError(f"{name}={value}: must be at least {least}")
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
         self.observation = observation(levels=self.levels)
         self.encoder = encoder(**common)
         self.decoder = decoder(num_params=self.observation.num_params, **common)
-        self.latent_dim, self.beta, self.kl_warmup_images, self.chunk = latent_dim, beta, kl_warmup_images, chunk
+        self.latent_dim, self.beta, self.kl_warmup_images = latent_dim, beta, kl_warmup_images
+        self.chunk, self.temperature = chunk, temperature
 
     def posterior(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z | x, y): ``(B, latent_dim)`` each. ``y`` as the networks take it."""
@@ -116,17 +122,23 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         likelihood = self.reconstruction_log_prob(repeated, z.flatten(0, 1), labels).view(k, -1)
         return likelihood + prior - posterior
 
-    def draw(self, n: int, y: Tensor | None, *, temperature: float = 1.0) -> Tensor:
-        """z ~ N(0, I), x ~ p(x | z); ``temperature`` in (0, inf) is that of the observation model."""
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
+    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+        """x ~ p(x | z, y) at a temperature; its mean, rounded to the nearest level, at temperature 0."""
+        params = self.decoder(z, y)
+        return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
+
+    def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
+        """z ~ N(0, I), then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
+        temperature = self.temperature if temperature is None else temperature
+        if temperature < 0:
+            raise ValueError(f"temperature={temperature}: must be at least 0")
         z = torch.randn(n, self.latent_dim, device=self.device, dtype=next(self.decoder.parameters()).dtype)
-        return self.observation.sample(self.decoder(z, y), temperature)
+        return self.decode(z, y, temperature)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """z ~ q(z | x), x' ~ p(x | z): ``(B, *shape)`` in the data space."""
+        """z ~ q(z | x), then :meth:`decode` at the model's temperature: ``(B, *shape)`` in the data space."""
         y = self.labels(y)
         mean, log_std = self.posterior(x, y)
         z = mean + log_std.exp() * torch.randn_like(mean)
-        return self.observation.sample(self.decoder(z, y))
+        return self.decode(z, y, self.temperature)

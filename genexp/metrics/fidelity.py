@@ -17,10 +17,9 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric, Value
-from genexp.metrics.draws import keyed_draws
 from genexp.metrics.extractors import Extractor
 from genexp.probability.quantize import unit
-from genexp.probability.randomness import generator
+from genexp.probability.randomness import generator, keyed_draws
 
 
 class Fidelity(Metric):

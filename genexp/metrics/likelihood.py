@@ -12,8 +12,8 @@ from torch import Tensor
 
 from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBound
 from genexp.metrics.base import Metric, Value
-from genexp.metrics.draws import keyed_draws
 from genexp.probability.quantize import bits_per_dim
+from genexp.probability.randomness import keyed_draws
 
 
 class ExactNLL(Metric):

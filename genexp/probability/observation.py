@@ -31,6 +31,10 @@ class Observation(ABC):
 
         ``temperature`` in (0, inf) divides the logits (or multiplies the scales): below 1 is less random."""
 
+    @abstractmethod
+    def mean(self, params: Tensor) -> Tensor:
+        """E[x | params], rounded to the nearest level: params ``(B, P, *shape)`` -> ``(B, *shape)`` in the data space."""
+
 
 def _needs(levels: int | None, needed: int | None, name: str, other: str) -> None:
     if levels != needed:
@@ -54,6 +58,9 @@ class Bernoulli(Observation):
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         return torch.bernoulli(torch.sigmoid(params[:, 0] / temperature)).to(torch.uint8)
 
+    def mean(self, params: Tensor) -> Tensor:
+        return (params[:, 0] > 0).to(torch.uint8)
+
 
 class Categorical(Observation):
     """Any distribution over the levels: ``levels`` logits per dimension (van den Oord et al. 2016a, section 3.4)."""
@@ -70,6 +77,10 @@ class Categorical(Observation):
         probs = F.softmax(params / temperature, dim=1).movedim(1, -1)
         draws = torch.multinomial(probs.reshape(-1, self.num_params), 1)
         return draws.view(probs.shape[:-1]).to(torch.uint8)
+
+    def mean(self, params: Tensor) -> Tensor:
+        values = torch.arange(self.num_params, dtype=params.dtype, device=params.device)
+        return (F.softmax(params, dim=1).movedim(1, -1) @ values).round().to(torch.uint8)
 
 
 class DiscretizedLogisticMixture(Observation):
@@ -115,6 +126,11 @@ class DiscretizedLogisticMixture(Observation):
         noise = torch.logit(torch.rand_like(mean).clamp(1e-7, 1 - 1e-7))
         return from_symmetric(mean + temperature * log_scale.exp() * noise, self.levels)
 
+    def mean(self, params: Tensor) -> Tensor:
+        """The mean of the logistics before they are cut off at the outermost bins."""
+        logits, means, _ = params.chunk(3, dim=1)
+        return from_symmetric((F.softmax(logits, dim=1) * means.clamp(-1, 1)).sum(1), self.levels)
+
 
 class Normal(Observation):
     """Continuous data: mean and log standard deviation per dimension.
@@ -138,6 +154,9 @@ class Normal(Observation):
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         mean, log_std = params[:, 0], params[:, 1].clamp(min=self.min_log_std)
         return mean + temperature * log_std.exp() * torch.randn_like(mean)
+
+    def mean(self, params: Tensor) -> Tensor:
+        return params[:, 0]
 
 
 def normal_log_prob(x: Tensor, mean: Tensor | float, log_std: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ another logger or an extra validation changes nothing.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -18,3 +20,17 @@ def key(seed: int, *parts: str | int) -> int:
 def generator(seed: int, *parts: str | int) -> torch.Generator:
     """A CPU generator seeded with ``key(seed, *parts)``."""
     return torch.Generator().manual_seed(key(seed, *parts))
+
+
+@contextmanager
+def keyed_draws(device: torch.device, seed: int, *parts: str | int) -> Iterator[None]:
+    """Inside the block torch draws from ``key(seed, *parts)``; afterwards its generators are as before.
+
+    Args:
+        device: where the draws happen; the CPU's generator is always kept too.
+        seed: the seed of the evaluation.
+        parts: what the draws are for, e.g. ``"bound", 50, 3``.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(key(seed, *parts))
+        yield

@@ -112,7 +112,7 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
 
     Args:
         paths: run folders, or folders that hold some.
-        wanted: parts of metric keys to show; empty for all.
+        wanted: parts of metric keys to show; empty for all, each likelihood in its customary unit.
         csv_file: where the CSV goes, or None.
         console: where to write.
     """
@@ -146,8 +146,9 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             shared = {k: v for k, v in column.protocol.items() if all(t.protocol.get(k) == v for t in twins)}
             own = {k: v for k, v in column.protocol.items() if k not in shared}
             notes.append(f"{column.key}{mark}: {protocol_text(own)}")
+        name, _, protocol = column.key.removeprefix("test/").partition("_")
         arrow = "↓" if column.direction == "min" else "↑"
-        table.add_column(f"{column.key.removeprefix('test/')}{mark} {arrow}".replace("[", r"\["), justify="right")
+        table.add_column(f"{name} {arrow}\n{protocol}{mark}".replace("[", r"\["), justify="right", no_wrap=True)
     bests = [column.best() for column in columns]
     lines: list[list[str]] = []
     for i, identity in enumerate(rows):
@@ -168,12 +169,18 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             writer.writerows(lines)
 
 
+def _customary(record: dict[str, Any]) -> bool:
+    """False for the likelihood in the unit that is less usual for such data: nats if they are binary, else bits/dim."""
+    levels = record["protocol"].get("levels")
+    return not (levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
+
+
 def make_columns(runs: list[RunFolder], rows: list[int], wanted: Sequence[str]) -> list[Column]:
     """One column per metric and protocol; likelihood before sample quality, as the runs have them."""
     columns: dict[str, Column] = {}
     for run, row in zip(runs, rows, strict=True):
         for record in run.metrics():
-            if wanted and not any(part in record["key"] for part in wanted):
+            if not (any(part in record["key"] for part in wanted) if wanted else _customary(record)):
                 continue
             protocol = {**record["protocol"], "checkpoint": record["checkpoint"], "ema": record["ema"]}
             identity = json.dumps([record["key"], protocol], sort_keys=True)

@@ -94,6 +94,10 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
+    if config.training.gradient_clip_norm is not None and not model.automatic_optimization:
+        raise ConfigError(
+            f"training.gradient_clip_norm: {type(model).__name__} steps its optimizers itself and does not clip; set null"
+        )
     try:
         data.prepare_data()
         data.setup()
