@@ -76,7 +76,8 @@ def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    register_resolvers()
+    arguments = sorted(arguments, key=lambda a: a not in ("-m", "--multirun"))  # Hydra takes it at either end only
+    register_resolvers(_swept(arguments))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     wants_trace = "GENEXP_TRACE" in os.environ
 
@@ -108,6 +109,18 @@ def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None
         sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
 
 
+def _swept(arguments: list[str]) -> list[str]:
+    """Keys of the overrides with several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and a[0] != "-"])
+    except OverrideParseException:
+        return []  # Hydra tells of it
+    return [override.key_or_group for override in overrides if override.is_sweep_override()]
+
+
 def _one_line(error: Exception) -> str:
     """An error in one line; what is not the user's input is named by its type too."""
     text = " ".join(str(error).split())
@@ -123,7 +136,9 @@ def _explain(error: Exception, verb: str, arguments: list[str]) -> str:
     text = str(error)
     cause = error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {text.splitlines()[0]}; quote what the shell or Hydra would take apart: 'key=\"a b\"'"
+        return (
+            f"{error.override}: {text.splitlines()[0]}; quote what the shell or Hydra would take apart: 'key=\"a b\"'"
+        )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
         return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"

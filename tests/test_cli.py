@@ -34,7 +34,11 @@ WRONG = {
     "train model=pixlcnn": ["pixlcnn", "Did you mean 'pixelcnn'?"],
     "train experiment=made_uci_dnaa": ["made_uci_dnaa", "Did you mean 'made_uci_dna'?"],
     "train metrics=fidelty": ["fidelty", "Did you mean 'fidelity'?"],
-    "train data=digits model=dcgan metrics=nll": ["metrics=nll", "ExactLikelihood", "metrics that fit: fidelity"],
+    "train data=digits model=dcgan metrics=nll": [
+        "metrics=nll",
+        "ExactLikelihood",
+        "metrics that fit: fidelity",
+    ],
     "train data=mnist data.root=nowhere": ["nowhere"],
     "train data.shape=[1,14,14]": ["data.shape", "[1, 14, 14]", "[1, 28, 28]"],
     "train data=digits data.levels=2": ["data.levels=2", "17"],

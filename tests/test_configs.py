@@ -17,9 +17,7 @@ from genexp.runs.config import check, instantiate, targets
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-OPTIONS = sorted(
-    path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml") if path.parent != CONF
-)
+OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml") if path.parent != CONF)
 PUBLISHED = {
     "paper",
     "table",
@@ -49,11 +47,7 @@ def overrides_for(option):
     chosen = [f"{group}={name}"]
     if "/" in group:
         parent, child = group.rsplit("/", 1)
-        owners = [
-            p.stem
-            for p in (CONF / parent).glob("*.yaml")
-            if re.search(rf"^ *- {child}: ", p.read_text(), re.M)
-        ]
+        owners = [p.stem for p in (CONF / parent).glob("*.yaml") if re.search(rf"^ *- {child}: ", p.read_text(), re.M)]
         assert owners, f"no option of {parent} has {child} in its defaults list"
         chosen.insert(0, f"{parent}={sorted(owners)[0]}")
     return chosen

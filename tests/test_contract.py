@@ -11,9 +11,7 @@ from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBo
 from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
-CONFIGS = {
-    file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()
-}
+CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
 VECTORS = [name for name, text in CONFIGS.items() if "networks.mlp" in text or "networks.made" in text]
 CASES = [f"{name}-{kind}" for name in sorted(CONFIGS) for kind in ("plain", "conditional")]
 CASES += [f"{name}-continuous" for name in sorted(VECTORS)]
@@ -81,9 +79,7 @@ def test_losses_are_one_finite_number_for_each_example(make_model, case, trainin
 def test_every_parameter_gets_a_gradient(make_model, case):
     model = make_model(case).train()
     losses = model.loss(*batch_for(model))
-    weighted = [
-        i * v.sum() for i, v in enumerate(losses.values(), 1)
-    ]  # the two losses of a zero-sum game cancel
+    weighted = [i * v.sum() for i, v in enumerate(losses.values(), 1)]  # the two losses of a zero-sum game cancel
     sum(weighted).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not without
@@ -158,11 +154,7 @@ def test_labels_are_honoured(make_model, case, monkeypatch):
     for y in ([3, 1, 4], 7, None):
         model.sample(3, y)
     assert given[0].tolist() == [3, 1, 4] and given[1].tolist() == [7, 7, 7]
-    assert (
-        given[2].shape == (3,)
-        and given[2].dtype == torch.int64
-        and 0 <= given[2].min() <= given[2].max() < 10
-    )
+    assert given[2].shape == (3,) and given[2].dtype == torch.int64 and 0 <= given[2].min() <= given[2].max() < 10
 
 
 @every_case
@@ -172,14 +164,8 @@ def test_capabilities_keep_their_word(make_model, case):
     with torch.no_grad():
         if isinstance(model, ExactLikelihood):
             value = model.log_prob(x, y)
-            assert (
-                value.shape == (BATCH,)
-                and torch.isfinite(value).all()
-                and torch.equal(value, model.log_prob(x, y))
-            )
-            assert torch.allclose(
-                value[2:4], model.log_prob(x[2:4], None if y is None else y[2:4]), atol=1e-3
-            )
+            assert value.shape == (BATCH,) and torch.isfinite(value).all() and torch.equal(value, model.log_prob(x, y))
+            assert torch.allclose(value[2:4], model.log_prob(x[2:4], None if y is None else y[2:4]), atol=1e-3)
             assert model.levels is None or (value < 0).all()
         if isinstance(model, LikelihoodBound):
             for k in (1, 5):
@@ -241,8 +227,6 @@ def test_data_that_do_not_fit_are_refused_in_one_line(compose_train, name):
         with pytest.raises(ConfigError, match=r"data\.shape"):
             instantiate(compose_train(f"model={name}", "data=uci_binary"), "model", [])
     with pytest.raises(ConfigError, match="needs data with labels"):
-        instantiate(
-            compose_train(f"model={name}", "data=mnist_binary", "model.conditional=true"), "model", []
-        )
+        instantiate(compose_train(f"model={name}", "data=mnist_binary", "model.conditional=true"), "model", [])
     with pytest.raises(ConfigError, match="levels=1"):
         instantiate(compose_train(f"model={name}", "data=digits", "data.levels=1"), "model", [])

@@ -34,21 +34,14 @@ INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend"}}
 def imports(path):
     """``(module, whether at the top level)`` of every import in a file."""
     tree = ast.parse(path.read_text())
-    inner = {
-        n
-        for f in ast.walk(tree)
-        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
-        for n in ast.walk(f)
-    }
+    inner = {n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node not in inner) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             names = (
-                [f"{node.module}.{alias.name}" for alias in node.names]
-                if node.module == "genexp"
-                else [node.module]
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "genexp" else [node.module]
             )
             yield from ((name, node not in inner) for name in names)
 
@@ -78,9 +71,7 @@ def test_arrows_point_downwards(path):
         if module.split(".")[0] == "genexp":
             inside = module.removeprefix("genexp").removeprefix(".")
             is_own = here and within(inside, {here})
-            assert is_own or within(inside, BELOW[here]) or inside == "__version__", (
-                f"{here or 'genexp'} -> {module}"
-            )
+            assert is_own or within(inside, BELOW[here]) or inside == "__version__", f"{here or 'genexp'} -> {module}"
         elif module.split(".")[0] not in sys.stdlib_module_names:
             root = module.split(".")[0]
             assert root != "wandb", "only through Lightning's logger"
@@ -123,6 +114,4 @@ def test_the_test_of_the_arrows_would_notice(tmp_path):
     file = tmp_path / "x.py"
     file.write_text("from genexp import runs\nimport torch.nn\ndef f():\n    import sklearn.datasets as s\n")
     assert list(imports(file)) == [("genexp.runs", True), ("torch.nn", True), ("sklearn.datasets", False)]
-    assert within("probability.quantize", {"probability"}) and not within(
-        "probability", {"probability.quantize"}
-    )
+    assert within("probability.quantize", {"probability"}) and not within("probability", {"probability.quantize"})

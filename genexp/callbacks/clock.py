@@ -22,12 +22,12 @@ class Clock(Callback):
     def __init__(self, seed: int, max_images: int | None, max_steps: int | None) -> None:
         self.seed, self.max_images, self.max_steps = seed, max_images, max_steps
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(key(self.seed, "step", pl_module.steps, trainer.global_rank))
 
-    def on_validation_batch_start(self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int, *_: Any) -> None:
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         torch.manual_seed(key(self.seed, "validation", batch_idx, trainer.global_rank))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:

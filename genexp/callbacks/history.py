@@ -39,7 +39,7 @@ class History(Callback):
     def setup(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
         if trainer.is_global_zero and self._file is None:
             is_new = not self.path.exists()
-            self._file = open(self.path, "a", buffering=1, newline="")  # noqa: SIM115 - closed in teardown
+            self._file = open(self.path, "a", buffering=1, newline="")
             if is_new:
                 csv.writer(self._file).writerow(COLUMNS)
 

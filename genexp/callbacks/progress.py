@@ -50,7 +50,7 @@ class RunProgress(Callback):
             self._next = now + 0.2
         else:
             left = f", {(self.total - seen) / speed:,.0f} s left" if self.total and speed else ""
-            self.console.print(f"  {self.label}: {text}{left}", highlight=False)
+            self.console.print(f"  {self.label}: {text}{left}", highlight=False, soft_wrap=True)
             self._next = now + self.every
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:

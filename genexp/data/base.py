@@ -140,18 +140,12 @@ class InMemoryData(LightningDataModule, ABC):
     def _check(self, x: Tensor, y: Tensor | None) -> None:
         found = tuple(x.shape[1:])
         if found != self.shape:
-            raise ValueError(
-                f"data.shape={list(self.shape)}: the examples of {self.name} have shape {list(found)}"
-            )
+            raise ValueError(f"data.shape={list(self.shape)}: the examples of {self.name} have shape {list(found)}")
         if x.dtype != (torch.float32 if self.levels is None else torch.uint8):
             right = "null" if x.dtype == torch.float32 else "2 to 256"
-            raise ValueError(
-                f"data.levels={self.levels}: {self.name} is {x.dtype}, set data.levels to {right}"
-            )
+            raise ValueError(f"data.levels={self.levels}: {self.name} is {x.dtype}, set data.levels to {right}")
         if self.levels is not None and (top := int(x.max())) >= self.levels:  # as uint8, 256 would wrap to 0
-            raise ValueError(
-                f"data.levels={self.levels}: {self.name} goes up to {top}, set {top + 1} or more"
-            )
+            raise ValueError(f"data.levels={self.levels}: {self.name} goes up to {top}, set {top + 1} or more")
         if (y is None) != (self.num_classes is None):
             right = "null, there are no labels" if y is None else f"{int(y.max()) + 1}"
             raise ValueError(f"data.num_classes={self.num_classes}: for {self.name} it must be {right}")

@@ -69,9 +69,7 @@ class MnistFiles(FileData):
         super().__init__(**common)
         self.splits = check_splits(splits)
         if self.splits["train"] + self.splits["validation"] > 60_000 or self.splits["test"] > 10_000:
-            raise ValueError(
-                f"data.splits={self.splits}: train and validation share 60,000 examples, test has 10,000"
-            )
+            raise ValueError(f"data.splits={self.splits}: train and validation share 60,000 examples, test has 10,000")
 
     def files(self) -> Sequence[RemoteFile]:
         return tuple(FILES.values())

@@ -45,7 +45,5 @@ class UciBinary(FileData):
 
     def load(self, split: str) -> tuple[Tensor, None]:
         with warnings.catch_warnings(), np.load(self.path(self.file), allow_pickle=False) as arrays:
-            warnings.filterwarnings(
-                "ignore", "Reading `.npy`", UserWarning
-            )  # the files were written by Python 2
+            warnings.filterwarnings("ignore", "Reading `.npy`", UserWarning)  # the files were written by Python 2
             return torch.from_numpy(arrays[KEYS[split]]).to(torch.uint8), None

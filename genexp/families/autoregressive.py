@@ -42,13 +42,13 @@ class Autoregressive(GenerativeModule, ExactLikelihood):
     ) -> None:
         super().__init__(**base)
         self.observation = observation(levels=self.levels)
-        self.network = network(
-            shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width
-        )
+        self.network = network(shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width)
         orders = self.network.num_orders
         for name, size in (("ensemble", ensemble), ("validation_ensemble", validation_ensemble)):
             if size < 1 or (orders is not None and size > orders):
-                raise ValueError(f"{name}={size}: must be at least 1 and at most {orders}, the number of orders trained")
+                raise ValueError(
+                    f"{name}={size}: must be at least 1 and at most {orders}, the number of orders trained"
+                )
         self.ensemble, self.validation_ensemble = ensemble, validation_ensemble
 
     def order_log_prob(self, x: Tensor, y: Tensor | None, order: int) -> Tensor:

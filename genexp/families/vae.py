@@ -46,7 +46,12 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        arguments = {"beta": beta, "kl_warmup_images": kl_warmup_images, "temperature": temperature, "chunk": chunk}
+        arguments = {
+            "beta": beta,
+            "kl_warmup_images": kl_warmup_images,
+            "temperature": temperature,
+            "chunk": chunk,
+        }
         for name, value in arguments.items():
             least = 1 if name == "chunk" else 0
             if value < least:

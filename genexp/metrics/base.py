@@ -60,9 +60,7 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def compute(
-        self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int
-    ) -> list[Value]:
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         """Measure.
 
         Args:

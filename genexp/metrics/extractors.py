@@ -148,9 +148,7 @@ class Inception(Extractor):
     def _verified(self, content: bytes, source: str) -> bytes:
         found = hashlib.sha256(content).hexdigest()
         if found != self.expected:
-            raise ValueError(
-                f"weights {source}: SHA-256 is {found}, must be {self.expected}; it was not loaded"
-            )
+            raise ValueError(f"weights {source}: SHA-256 is {found}, must be {self.expected}; it was not loaded")
         return content
 
     def _download(self, path: Path) -> bytes:

@@ -105,9 +105,7 @@ class Fidelity(Metric):
         if self.cache_dir is not None:
             self.cache_dir.mkdir(parents=True, exist_ok=True)
 
-    def compute(
-        self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int
-    ) -> list[Value]:
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         reference = self.reference or split
         images = to_uint8(data.tensors(reference)[0], data.levels)
         if problem := self._too_few(len(images), f"the {len(images)} examples of reference={reference}"):
@@ -136,9 +134,7 @@ class Fidelity(Metric):
         return torch.cat(batches)
 
     @torch.no_grad()
-    def _features(
-        self, network: FeatureExtractorBase, images: Tensor, device: torch.device
-    ) -> dict[str, Tensor]:
+    def _features(self, network: FeatureExtractorBase, images: Tensor, device: torch.device) -> dict[str, Tensor]:
         """Layers by name, each ``(N, F)`` on the CPU, of uint8 images ``(N, C, H, W)``; grey is tiled."""
         batches = [network(x.to(device).expand(-1, 3, -1, -1)) for x in images.split(self.batch_size)]
         layers = (torch.cat([part.cpu() for part in parts]) for parts in zip(*batches, strict=True))
@@ -177,9 +173,7 @@ class Fidelity(Metric):
         if len(g) > self.n:
             equal = g[torch.randperm(len(g), generator=generator(0, "precision and recall"))[: self.n]]
         prc = {"prc_neighborhood": self.prc_neighborhood}
-        results |= prc_features_to_metric(
-            f, equal, **prc, prc_batch_size=1000, save_cpu_ram=True, verbose=False
-        )
+        results |= prc_features_to_metric(f, equal, **prc, prc_batch_size=1000, save_cpu_ram=True, verbose=False)
 
         def value(
             name: str,

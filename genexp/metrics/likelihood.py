@@ -24,9 +24,7 @@ class ExactNLL(Metric):
 
     requires = (ExactLikelihood,)
 
-    def compute(
-        self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int
-    ) -> list[Value]:
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         def score(batch: int, x: Tensor, y: Tensor | None) -> Tensor:
             return model.log_prob(x, y)
 
@@ -52,17 +50,13 @@ class BoundNLL(Metric):
 
     def __init__(self, *, ks: Sequence[int], limit: int | None) -> None:
         if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
-            raise ValueError(
-                f"ks={list(ks)}: must be at least one number of draws, each at least 1, all different"
-            )
+            raise ValueError(f"ks={list(ks)}: must be at least one number of draws, each at least 1, all different")
         if limit is not None and limit < 1:
             raise ValueError(f"limit={limit}: must be at least 1, or null for all examples")
         self.ks = tuple(ks)
         self.limit = limit
 
-    def compute(
-        self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int
-    ) -> list[Value]:
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         values = []
         for k in self.ks:
 
@@ -94,9 +88,7 @@ def _negative_scores(
     parts, missing = [], math.inf if limit is None else limit
     with model.evaluating(), torch.no_grad():
         for index, (x, y) in enumerate(batches):
-            x, y = (
-                None if part is None else part[: min(missing, len(x))].to(model.device) for part in (x, y)
-            )
+            x, y = (None if part is None else part[: min(missing, len(x))].to(model.device) for part in (x, y))
             parts.append(-score(index, x, y).double().cpu())
             missing -= len(x)
             if missing <= 0:

@@ -4,6 +4,7 @@ One pyramid serves all: the side is halved while it stays even and at least 4, s
 64 -> 32 -> 16 -> 8 -> 4; the channels double with every halving, from ``channels`` at the first.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class Downward(nn.Module):
         widths, side = pyramid(shape, channels)
         widths[0] += num_classes
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
             normalise = batch_norm and i > 0
             layers.append(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=not normalise))
             layers += [nn.BatchNorm2d(b)] if normalise else []

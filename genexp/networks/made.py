@@ -1,5 +1,6 @@
 """MADE: a masked multi-layer perceptron whose outputs are conditionals (Germain, Gregor, Murray, Larochelle, ICML 2015)."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -59,7 +60,7 @@ class MADE(AutoregressiveNetwork):
         self.hidden = tuple(hidden)
         self.activation = activation
         widths = [self.dims, *hidden]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.output = nn.Linear(widths[-1], num_params * self.dims)
         self.direct = nn.Linear(self.dims, num_params * self.dims, bias=False) if direct else None
         self.label = nn.Linear(num_classes, hidden[0], bias=False) if num_classes else None
@@ -83,7 +84,7 @@ class MADE(AutoregressiveNetwork):
     def _masks(self, order: int, device: torch.device) -> tuple[list[Tensor], Tensor, Tensor]:
         """Boolean masks of the hidden layers, the output ``(P D, width)`` and the direct connection ``(P D, D)``."""
         degrees = [d.to(device) for d in self.degrees(order)]
-        hidden = [b[:, None] >= a[None] for a, b in zip(degrees, degrees[1:], strict=False)]
+        hidden = [b[:, None] >= a[None] for a, b in itertools.pairwise(degrees)]
         rows = degrees[0].repeat(self.num_params)[:, None]
         return hidden, rows > degrees[-1][None], rows > degrees[0][None]
 

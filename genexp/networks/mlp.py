@@ -1,5 +1,6 @@
 """Multi-layer perceptrons: a trunk for others, encoder and decoder of a VAE, generator and discriminator of a GAN."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ class ConditionalMLP(nn.Module):
         self.num_classes = num_classes
         widths = [in_features + num_classes, *hidden]
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             layers += [nn.Linear(a, b), activation]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
         initialise(self, initialisation)

@@ -122,14 +122,19 @@ class DiscretizedLogisticMixture(Observation):
         logits, means, log_scales = params.chunk(3, dim=1)
         gumbel = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)))
         chosen = (logits / temperature + gumbel).argmax(dim=1, keepdim=True)
-        mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1).clamp(-7, 50)
+        mean, log_scale = (
+            means.gather(1, chosen).squeeze(1),
+            log_scales.gather(1, chosen).squeeze(1).clamp(-7, 50),
+        )
         noise = torch.logit(torch.rand_like(mean).clamp(1e-7, 1 - 1e-7))
         return from_symmetric(mean + temperature * log_scale.exp() * noise, self.levels)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean of the logistics before they are cut off at the outermost bins."""
-        logits, means, _ = params.chunk(3, dim=1)
-        return from_symmetric((F.softmax(logits, dim=1) * means.clamp(-1, 1)).sum(1), self.levels)
+        total = torch.zeros_like(params[:, 0])
+        for level in range(1, self.levels):
+            x = torch.full_like(total, level, dtype=torch.uint8)
+            total += level * self.log_prob(params, x).exp()
+        return total.round().to(torch.uint8)
 
 
 class Normal(Observation):

@@ -17,7 +17,18 @@ from genexp.runs.config import ConfigError, nearest
 from genexp.runs.folder import RunFolder
 from genexp.runs.report import figure, protocol_text
 
-NOT_A_CONFIGURATION = ("seed", "name", "sweep", "tags", "job_type", "logger", "samples", "published", "reproduced", "metrics")
+NOT_A_CONFIGURATION = (
+    "seed",
+    "name",
+    "sweep",
+    "tags",
+    "job_type",
+    "logger",
+    "samples",
+    "published",
+    "reproduced",
+    "metrics",
+)
 """Parts of the config that do not distinguish two configurations."""
 
 
@@ -77,7 +88,9 @@ def _natural(path: Path) -> tuple[Any, ...]:
 def flatten(config: Any, path: str = "") -> dict[str, str]:
     """Leaves of a config by dotted key, as text."""
     if isinstance(config, dict):
-        return {k: v for key, node in config.items() for k, v in flatten(node, f"{path}.{key}" if path else key).items()}
+        return {
+            k: v for key, node in config.items() for k, v in flatten(node, f"{path}.{key}" if path else key).items()
+        }
     return {path: json.dumps(config) if not isinstance(config, str) else config}
 
 
@@ -121,7 +134,11 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     for run in runs:
         if run not in done:
             status = run.status()
-            console.print(f"  {run.path}: {status.get('state', 'unknown')}, no metrics {status.get('error', '')}", highlight=False)
+            console.print(
+                f"  {run.path}: {status.get('state', 'unknown')}, no metrics {status.get('error', '')}",
+                highlight=False,
+                soft_wrap=True,
+            )
     if not done:
         raise ConfigError(f"none of the {len(runs)} runs has metrics yet")
     configurations = [configuration(run) for run in done]
@@ -132,7 +149,9 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     columns = make_columns(done, [rows.index(identity) for identity in identities], wanted)
     if not columns:
         there = sorted({record["key"] for run in done for record in run.metrics()})
-        raise ConfigError(f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}")
+        raise ConfigError(
+            f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}"
+        )
     table = Table(title=f"{len(done)} runs, {len(rows)} configurations", title_justify="left")
     labels = {key: key.lstrip("=").removeprefix("model.") for key in keys}
     for key in keys or ["=run"]:
@@ -158,10 +177,20 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         lines.append([*cells, str(seeds), *values])
         table.add_row(*cells, str(seeds), *(f"[bold]{v}[/bold]" if v.endswith("*") else v for v in values))
     console.print(table)
-    console.print("* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;", style="dim", highlight=False)
-    console.print("columns are ranked each by itself: exact values, bounds and unlike protocols are never ranked together", style="dim", highlight=False)
+    console.print(
+        "* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        "columns are ranked each by itself: exact values, bounds and unlike protocols are never ranked together",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
     for note in notes:
-        console.print(note.replace("[", r"\["), style="dim", highlight=False)
+        console.print(note.replace("[", r"\["), style="dim", highlight=False, soft_wrap=True)
     if csv_file:
         with open(csv_file, "w", newline="") as file:
             writer = csv.writer(file)

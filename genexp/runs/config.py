@@ -7,7 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-ALLOWED = ("genexp.", "torch.nn.", "torch.optim.", "torch.distributions.", "torchmetrics.", "pytorch_lightning.")
+ALLOWED = (
+    "genexp.",
+    "torch.nn.",
+    "torch.optim.",
+    "torch.distributions.",
+    "torchmetrics.",
+    "pytorch_lightning.",
+)
 """What ``_target_`` may name. Not all of torch: ``torch.load`` and others execute what they read."""
 
 
@@ -25,14 +32,16 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f" Did you mean '{match[0]}'?" if match else ""
 
 
-def slug(number: int, overrides: str) -> str:
-    """Folder of a multirun's job: ``3-model=made,seed=0``, with separators of paths removed."""
-    return f"{number}-{overrides.replace('/', '.')}"[:120]
+def slug(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """Folder of a multirun's job, ``3-model=made,seed=0``: its number and the overrides that differ between jobs, without
+    what separates paths."""
+    differing = [item for item in overrides if item.split("=")[0].lstrip("+") in swept]
+    return f"{number}-{','.join(differing)}".replace("/", ".").rstrip("-")[:120]
 
 
-def register_resolvers() -> None:
-    """Make ``${slug:...}`` known to OmegaConf."""
-    OmegaConf.register_new_resolver("slug", slug, replace=True)
+def register_resolvers(swept: Sequence[str]) -> None:
+    """Make ``${slug:number,overrides}`` known to OmegaConf, for a multirun over the keys ``swept``."""
+    OmegaConf.register_new_resolver("slug", lambda number, overrides: slug(number, overrides, swept), replace=True)
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -120,8 +129,18 @@ def check(config: DictConfig) -> None:
     check_targets(config, config.allow_targets)
     training = config.training
     if all(training[key] is None for key in ("max_images", "max_steps", "max_epochs")):
-        raise ConfigError("training.max_images, max_steps and max_epochs are all null: set one, or training never stops")
-    for key in ("max_images", "max_steps", "max_epochs", "batch_size", "validate_every_epochs", "log_every_steps", "patience"):
+        raise ConfigError(
+            "training.max_images, max_steps and max_epochs are all null: set one, or training never stops"
+        )
+    for key in (
+        "max_images",
+        "max_steps",
+        "max_epochs",
+        "batch_size",
+        "validate_every_epochs",
+        "log_every_steps",
+        "patience",
+    ):
         if training[key] is not None and not (isinstance(training[key], int) and training[key] >= 1):
             raise ConfigError(f"training.{key}={training[key]}: must be a whole number of at least 1")
     if training.patience is not None and training.monitor is None:

@@ -38,9 +38,11 @@ def choose_metrics(
             refusals[name] = refusal
     if refusals and config.metrics.get("unfit") != "skip":
         name, reason = next(iter(refusals.items()))
-        raise ConfigError(f"metrics={name}: {reason}; metrics that fit: {', '.join(fitting(config, model, data, extra)) or 'none'}")
+        raise ConfigError(
+            f"metrics={name}: {reason}; metrics that fit: {', '.join(fitting(config, model, data, extra)) or 'none'}"
+        )
     for name, reason in refusals.items():
-        console.print(f"  metric {name} skipped: {reason}", style="dim", highlight=False)
+        console.print(f"  metric {name} skipped: {reason}", style="dim", highlight=False, soft_wrap=True)
     for name, metric in metrics.items():
         try:
             metric.prepare()
@@ -87,7 +89,12 @@ def compute(
     values: list[Value] = []
     with model.evaluating():
         for name, metric in metrics.items():
-            console.print(f"  evaluating {name} on {data.name}/{split} ...", style="dim", highlight=False)
+            console.print(
+                f"  evaluating {name} on {data.name}/{split} ...",
+                style="dim",
+                highlight=False,
+                soft_wrap=True,
+            )
             values += metric.compute(model, data, split, seed)
     return [{**value.record(), "seed": seed, **about} for value in values]
 
@@ -113,7 +120,9 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
     path = folder.checkpoints / f"{checkpoint}.ckpt"
     if not path.is_file():
         there = [p.stem for p in sorted(folder.checkpoints.glob("*.ckpt"))]
-        raise ConfigError(f"checkpoint={checkpoint}: {path} does not exist; there is {', '.join(there) or 'none'}.{nearest(checkpoint, there)}")
+        raise ConfigError(
+            f"checkpoint={checkpoint}: {path} does not exist; there is {', '.join(there) or 'none'}.{nearest(checkpoint, there)}"
+        )
     state = checkpoints.load(path)
     model = instantiate(config, "model", extra)
     model.load_state_dict(state["state_dict"])
@@ -158,5 +167,3 @@ def evaluate(config: DictConfig, console: Console) -> None:
         records = compute(model, data, metrics, config.split, config.seed, about, console)
         folder.add_metrics(records)
         console.print(metrics_table(records, title=os.path.relpath(folder.path)))
-
-

@@ -14,7 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from genexp.runs.config import ConfigError
 
-PACKAGES = ("genexp", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "torch-fidelity", "numpy")
+PACKAGES = (
+    "genexp",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "torch-fidelity",
+    "numpy",
+)
 
 
 def write_atomically(path: Path, text: str) -> None:

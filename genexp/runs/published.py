@@ -11,7 +11,19 @@ from rich.table import Table
 from genexp.runs.config import ConfigError
 from genexp.runs.report import verdict
 
-REQUIRED = ("paper", "table", "metric", "value", "unit", "spread", "spread_kind", "tolerance", "selection", "evidence", "verified")
+REQUIRED = (
+    "paper",
+    "table",
+    "metric",
+    "value",
+    "unit",
+    "spread",
+    "spread_kind",
+    "tolerance",
+    "selection",
+    "evidence",
+    "verified",
+)
 
 
 def ledger(config_dir: str | None) -> dict[str, dict[str, Any]]:

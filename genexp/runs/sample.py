@@ -34,7 +34,12 @@ def sample(config: DictConfig, console: Console) -> None:
             labels = torch.arange(config.n) % model.num_classes if y is None else torch.as_tensor(y).expand(config.n)
         elif y is not None:
             labels = y
-        console.print(f"  drawing {config.n:,} samples of {folder.path} ...", style="dim", highlight=False)
+        console.print(
+            f"  drawing {config.n:,} samples of {folder.path} ...",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
         x = model.sample(config.n, labels, **OmegaConf.to_container(config.knobs))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"sample: {error}") from error
@@ -48,4 +53,4 @@ def sample(config: DictConfig, console: Console) -> None:
     if picture(x, model.levels, output.with_suffix(".png"), model.num_classes if model.conditional else None):
         written.append(output.with_suffix(".png"))
     for path in written:
-        console.print(f"  wrote {path}", highlight=False)
+        console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

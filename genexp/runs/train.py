@@ -55,11 +55,13 @@ def train(
     """
     model, data, metrics = prepare(config, console)
     folder.begin(config, overrides, choices)
-    loggers = tracking.make_loggers(config, folder, group, lambda line: console.print(f"  {line}", highlight=False))
+    loggers = tracking.make_loggers(
+        config, folder, group, lambda line: console.print(f"  {line}", highlight=False, soft_wrap=True)
+    )
     summary: dict[str, Any] = {}
     failed = True
     try:
-        console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False)
+        console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         trainer = fit(config, model, data, folder, loggers, console)
         minutes = (time.monotonic() - started) / 60
@@ -76,7 +78,9 @@ def train(
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        folder.set_status("failed", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), error=text, trace=traceback.format_exc())
+        folder.set_status(
+            "failed", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), error=text, trace=traceback.format_exc()
+        )
         raise
     finally:
         tracking.finish(loggers, summary, failed)
@@ -114,7 +118,12 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
 
 
 def fit(
-    config: DictConfig, model: GenerativeModule, data: Any, folder: RunFolder, loggers: list[Any], console: Console
+    config: DictConfig,
+    model: GenerativeModule,
+    data: Any,
+    folder: RunFolder,
+    loggers: list[Any],
+    console: Console,
 ) -> Trainer:
     """Run Lightning's trainer with the callbacks of every run."""
     training = config.training
@@ -169,7 +178,12 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
 
 
 def finish(
-    config: DictConfig, data: Any, metrics: dict[str, Metric], folder: RunFolder, trainer: Trainer, console: Console
+    config: DictConfig,
+    data: Any,
+    metrics: dict[str, Metric],
+    folder: RunFolder,
+    trainer: Trainer,
+    console: Console,
 ) -> list[dict[str, Any]]:
     """Evaluate the best checkpoint and draw its final samples."""
     model = load_model(folder, config, "best", list(config.allow_targets)).to(trainer.strategy.root_device)
@@ -198,4 +212,8 @@ def _report(
             if record["key"] == published["metric"]:
                 word, line = verdict(published, record["value"])
                 folder.set_status("running", verdict=word)
-                console.print(f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}", highlight=False)
+                console.print(
+                    f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}",
+                    highlight=False,
+                    soft_wrap=True,
+                )

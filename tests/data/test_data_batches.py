@@ -101,16 +101,10 @@ class Recorder(LightningModule):
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # inside Lightning 2.6 with torch 2.15
 @pytest.mark.parametrize("workers", [0, 1])
 def test_lightning_sets_the_epoch(make_data, workers):
-    data = make_data(
-        "toy", "data.splits={train: 200, validation: 50, test: 50}", f"data.num_workers={workers}"
-    )
+    data = make_data("toy", "data.splits={train: 200, validation: 50, test: 50}", f"data.num_workers={workers}")
     model = Recorder()
-    quiet = dict(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    trainer = Trainer(
-        max_epochs=2, accelerator="cpu", num_sanity_val_steps=0, use_distributed_sampler=False, **quiet
-    )
+    quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = Trainer(max_epochs=2, accelerator="cpu", num_sanity_val_steps=0, use_distributed_sampler=False, **quiet)
     torch.manual_seed(0)
     state = torch.get_rng_state()
     iter(data.train_dataloader())

@@ -104,9 +104,7 @@ def test_evaluation_binarisations(make_data, data_root):
         assert np.array_equal(data.tensors(split)[0].numpy().reshape(-1, 784), expected)
     threshold = make_data("mnist_dynamic", "data.evaluation_binarisation=threshold")
     assert torch.equal(threshold.tensors("test")[0], (grey["test"] >= 128).to(torch.uint8))
-    draws = [
-        make_data("mnist_dynamic", "data.evaluation_binarisation=random", f"seed={s}") for s in (0, 0, 1)
-    ]
+    draws = [make_data("mnist_dynamic", "data.evaluation_binarisation=random", f"seed={s}") for s in (0, 0, 1)]
     a, b, c = (d.fingerprint("test") for d in draws)
     assert a == b != c
     protocols = {d.protocol("test")["binarisation"] for d in (data, threshold, *draws)}

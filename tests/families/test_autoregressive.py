@@ -43,9 +43,7 @@ def normal(levels):
 
 
 @pytest.mark.parametrize("levels, observation", [(LEVELS, Categorical), (None, normal)])
-def test_the_likelihood_of_a_sample_is_that_of_the_conditionals_it_was_drawn_from(
-    float64, levels, observation
-):
+def test_the_likelihood_of_a_sample_is_that_of_the_conditionals_it_was_drawn_from(float64, levels, observation):
     model, total = make(levels=levels, observation=observation, initialisation=None), []
     draw = model.observation.sample
 
@@ -80,9 +78,7 @@ def test_samples_of_an_ensemble_follow_its_mixture(float64, all_examples):
 def test_each_example_of_a_mixture_is_drawn_in_one_order(float64, monkeypatch):
     model, counts = make(ensemble=4), {}
     full = model._draw_order
-    monkeypatch.setattr(
-        model, "_draw_order", lambda n, y, k, *rest: (counts.update({k: n}), full(n, y, k, *rest))[1]
-    )
+    monkeypatch.setattr(model, "_draw_order", lambda n, y, k, *rest: (counts.update({k: n}), full(n, y, k, *rest))[1])
     model.sample(40)
     assert sum(counts.values()) == 40 and set(counts) == {0, 1, 2, 3}
 
@@ -118,9 +114,7 @@ def test_a_uniform_model_scores_log2_levels_bits_per_dim(compose_train, model):
     """Through the configs, real data and the metric."""
     config = compose_train(f"model={model}", "data=digits")
     model, data = (instantiate(config, name, []) for name in ("model", "data"))
-    output = {MADE: lambda n: [n.output, n.direct], GatedPixelCNN: lambda n: [n.head[-1]]}[
-        type(model.network)
-    ]
+    output = {MADE: lambda n: [n.output, n.direct], GatedPixelCNN: lambda n: [n.head[-1]]}[type(model.network)]
     with torch.no_grad():
         for layer in output(model.network):
             for parameter in layer.parameters():

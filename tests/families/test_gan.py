@@ -119,9 +119,7 @@ def test_training_is_what_it_is_by_hand(objective, conditional, levels):
         y = y if conditional else None
         torch.manual_seed(key(0, "step", step, 0))
         fake = generator(torch.randn(16, 2), y)
-        loss = objective.discriminator(
-            discriminator(symmetric(x, levels), y), discriminator(fake.detach(), y)
-        ).mean()
+        loss = objective.discriminator(discriminator(symmetric(x, levels), y), discriminator(fake.detach(), y)).mean()
         by_hand[1].zero_grad()
         loss.backward()
         by_hand[1].step()
@@ -130,9 +128,7 @@ def test_training_is_what_it_is_by_hand(objective, conditional, levels):
         loss.backward()
         by_hand[0].step()
     for network, reference in ((model.generator, generator), (model.discriminator, discriminator)):
-        for (name, found), expected in zip(
-            network.state_dict().items(), reference.state_dict().values(), strict=True
-        ):
+        for (name, found), expected in zip(network.state_dict().items(), reference.state_dict().values(), strict=True):
             assert torch.equal(found, expected), name
     assert all(p.requires_grad for p in model.parameters())
 

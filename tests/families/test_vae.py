@@ -43,7 +43,7 @@ class LinearDecoder(torch.nn.Module):
 def make_vae(float64):
     """With orthogonal columns of W the true posterior is diagonal; ``wrong`` moves q away from it."""
 
-    def make(wrong=0.0, beta=1.0, kl_warmup_images=0, chunk=10_000):
+    def make(wrong=0.0, beta=1.0, kl_warmup_images=0, chunk=10_000, temperature=1.0):
         torch.manual_seed(0)
         basis = torch.linalg.qr(torch.randn(DIMS, LATENT)).Q
         matrix, centre = basis * torch.tensor([0.3, 0.8, 1.3, 2.0]), torch.randn(DIMS)
@@ -65,6 +65,7 @@ def make_vae(float64):
             latent_dim=LATENT,
             beta=beta,
             kl_warmup_images=kl_warmup_images,
+            temperature=temperature,
             chunk=chunk,
         )
 
@@ -98,9 +99,7 @@ def test_bounds_grow_with_k_towards_the_likelihood(make_vae):
     assert (mean[50] < exact + 4 * error[50]).all()
     assert (exact - mean[50] < 0.1 * (exact - mean[1])).all()
     # and the gap of the ELBO is KL(q(z|x) || p(z|x)), in closed form
-    right, wrong = (
-        Reference(m, s.exp()) for m, s in (make_vae().posterior(x, None), model.posterior(x, None))
-    )
+    right, wrong = (Reference(m, s.exp()) for m, s in (make_vae().posterior(x, None), model.posterior(x, None)))
     gap = kl_divergence(wrong, right).sum(1)
     assert ((exact - mean[1] - gap).abs() < 4 * error[1]).all()
 
@@ -192,15 +191,15 @@ def test_samples_and_reconstructions_have_the_moments_of_the_model(make_vae):
     assert residual.var() < 2 * centred.var() and not again.requires_grad
 
 
-@pytest.mark.parametrize("change", [{"beta": -1.0}, {"kl_warmup_images": -1}, {"chunk": 0}], ids=str)
+@pytest.mark.parametrize("change", [{"beta": -1.0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str)
 def test_impossible_settings_are_refused(make_vae, change):
     (name,) = change
     with pytest.raises(ValueError, match=f"{name}=.*must be at least"):
         make_vae(**change)
     with pytest.raises(ValueError, match="k=0"):
         make_vae().bound(torch.zeros(1, DIMS), k=0)
-    with pytest.raises(ValueError, match="temperature=0"):
-        make_vae().sample(2, temperature=0)
+    with pytest.raises(ValueError, match="temperature=-1"):
+        make_vae().sample(2, temperature=-1)
 
 
 def test_labels_reach_both_networks(float64):
@@ -212,11 +211,7 @@ def test_labels_reach_both_networks(float64):
             self.weight, self.width = torch.nn.Parameter(torch.zeros(())), width
 
         def forward(self, inputs, y):
-            return (
-                self.weight
-                + torch.zeros(len(y), *self.width)
-                + (y - 1.0).view(-1, *[1] * len(self.width)) * self.on
-            )
+            return self.weight + torch.zeros(len(y), *self.width) + (y - 1.0).view(-1, *[1] * len(self.width)) * self.on
 
     encoder, decoder = Labels((4,)), Labels((1, 3))
     encoder.on, decoder.on = 0.0, 2.0
@@ -231,6 +226,7 @@ def test_labels_reach_both_networks(float64):
         latent_dim=2,
         beta=1.0,
         kl_warmup_images=0,
+        temperature=1.0,
         chunk=18,
     )
     x, y = torch.ones(6, 3, dtype=torch.uint8), torch.arange(6) % 3
@@ -239,3 +235,12 @@ def test_labels_reach_both_networks(float64):
     assert torch.allclose(model.loss(x, y)["elbo"], expected)
     with pytest.raises(ValueError, match="labels y are needed"):
         model.bound(x)
+
+
+def test_temperature_0_shows_the_mean_of_the_decoder(make_vae):
+    model = make_vae(temperature=0.0)
+    torch.manual_seed(0)
+    x = model.sample(4)
+    torch.manual_seed(0)
+    z = torch.randn(4, model.latent_dim)
+    assert torch.equal(x, model.decoder(z, None)[:, 0])

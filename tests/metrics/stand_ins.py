@@ -13,13 +13,9 @@ from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBo
 class Tensors(LightningDataModule):
     """Splits in memory: name -> (x, y)."""
 
-    def __init__(
-        self, levels: int | None = 256, num_classes: int | None = None, name: str = "toy", **splits
-    ) -> None:
+    def __init__(self, levels: int | None = 256, num_classes: int | None = None, name: str = "toy", **splits) -> None:
         super().__init__()
-        self.splits = {
-            split: part if isinstance(part, tuple) else (part, None) for split, part in splits.items()
-        }
+        self.splits = {split: part if isinstance(part, tuple) else (part, None) for split, part in splits.items()}
         self.shape = tuple(next(iter(self.splits.values()))[0].shape[1:])
         self.levels, self.num_classes, self.name = levels, num_classes, name
 

@@ -60,9 +60,7 @@ def fidelity(cache_dir=None, **changes):
 
 
 def measure(metric, samples, data, split="test", levels=256):
-    return {
-        v.key.split("/")[1].split("_")[0]: v for v in metric.compute(Replay(samples, levels), data, split, 0)
-    }
+    return {v.key.split("/")[1].split("_")[0]: v for v in metric.compute(Replay(samples, levels), data, split, 0)}
 
 
 def noise(*shape, seed=0):
@@ -257,9 +255,7 @@ def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
         empty.seek(0)
         network = FeatureExtractorInceptionV3("random", ["2048"], feature_extractor_weights_path=empty)
     for parameter in network.parameters():
-        if (
-            parameter.ndim > 1
-        ):  # the default initialisation loses the signal: all images get the same features
+        if parameter.ndim > 1:  # the default initialisation loses the signal: all images get the same features
             torch.nn.init.kaiming_normal_(parameter)
     torch.save(network.state_dict(), state)
     path = tmp_path / "weights.pth"

@@ -38,9 +38,7 @@ def make_made(float64):
 def make_pixelcnn(float64):
     def make(shape, num_params, num_classes=0, **changes):
         defaults = {"channels": 8, "first_kernel": 3, "kernel": 3, "dilations": [1], "head_channels": 24}
-        network = GatedPixelCNN(
-            shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes
-        )
+        network = GatedPixelCNN(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)
         return randomise(network, 0.3)
 
     return make

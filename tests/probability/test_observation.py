@@ -48,9 +48,7 @@ def test_the_logistic_mixture_integrates_the_logistic_over_the_bins(float64):
     observation, levels = DiscretizedLogisticMixture(17, 3), 17
     params = draw(observation, 0.5, n=20)
     logits, means, log_scales = params.chunk(3, dim=1)
-    edges = torch.cat(
-        [torch.tensor([-torch.inf]), (torch.arange(16) + 0.5) / 8 - 1, torch.tensor([torch.inf])]
-    )
+    edges = torch.cat([torch.tensor([-torch.inf]), (torch.arange(16) + 0.5) / 8 - 1, torch.tensor([torch.inf])])
     cdf = torch.sigmoid((edges[:, None, None] - means) / log_scales.exp())
     expected = (logits.softmax(1) * cdf.diff(dim=0)).sum(2)
     assert torch.allclose(log_probs(observation, params, levels).exp(), expected, rtol=1e-9)
@@ -143,3 +141,20 @@ def test_the_wrong_data_are_refused_with_the_right_choice(make, advice):
 def test_a_mixture_needs_a_component():
     with pytest.raises(ValueError, match="components=0"):
         DiscretizedLogisticMixture(17, 0)
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_the_mean_is_the_nearest_level_to_the_mean_of_many_draws(levels):
+    torch.manual_seed(0)
+    for observation in (Categorical(levels), DiscretizedLogisticMixture(levels, 2)):
+        params = torch.randn(1, observation.num_params, 6)
+        params[:, -2:] -= 3 * isinstance(observation, DiscretizedLogisticMixture)  # narrow: little is cut off
+        drawn = observation.sample(params.expand(20_000, -1, -1)).double().mean(0)
+        found = observation.mean(params)[0].double()
+        assert found.shape == (6,) and (found - drawn).abs().max() < 0.6
+
+
+def test_the_mean_of_a_bernoulli_and_of_a_normal():
+    params = torch.tensor([[[-0.1, 0.1]]])
+    assert Bernoulli(2).mean(params).tolist() == [[0, 1]]
+    assert Normal(None, -5.0).mean(torch.tensor([[1.5, 2.0]])).tolist() == [1.5]

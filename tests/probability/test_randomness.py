@@ -11,11 +11,7 @@ def test_the_key_is_the_same_on_every_machine():
 
 
 def test_keys_are_seeds_and_differ():
-    keys = [
-        key(seed, *parts)
-        for seed in range(50)
-        for parts in ((), ("a",), ("a", 1), ("a", 11), (1, "a"), ("b",))
-    ]
+    keys = [key(seed, *parts) for seed in range(50) for parts in ((), ("a",), ("a", 1), ("a", 11), (1, "a"), ("b",))]
     assert len(set(keys)) == len(keys) and all(0 <= k < 2**63 for k in keys)
 
 

@@ -56,4 +56,6 @@ def test_the_cause_of_a_failed_construction_is_told():
 def test_nearest_and_slug():
     assert nearest("pixlcnn", ["made", "pixelcnn"]) == " Did you mean 'pixelcnn'?"
     assert nearest("zzz", ["made", "pixelcnn"]) == ""
-    assert slug(3, "model/observation=bernoulli,seed=0") == "3-model.observation=bernoulli,seed=0"
+    overrides = ["model/observation=bernoulli", "seed=0", "data=digits"]
+    assert slug(3, overrides, ["model/observation", "seed"]) == "3-model.observation=bernoulli,seed=0"
+    assert slug(3, overrides, []) == "3"

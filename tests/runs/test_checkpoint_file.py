@@ -25,7 +25,7 @@ def test_every_flipped_byte_is_noticed(saved):
         bad = bytearray(good)
         bad[position] ^= 1
         saved.write_bytes(bad)
-        with pytest.raises(checkpoint.CorruptCheckpoint, match="a.ckpt"):
+        with pytest.raises(checkpoint.CorruptCheckpoint, match=r"a\.ckpt"):
             checkpoint.load(saved)
 
 
@@ -51,6 +51,6 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path):
 
     path = tmp_path / "evil.ckpt"
     checkpoint.save({"x": Evil()}, path)
-    with pytest.raises(Exception, match="[Ww]eights"):
+    with pytest.raises(Exception, match=r"[Ww]eights"):
         checkpoint.load(path)
     assert not (tmp_path / "executed").exists()

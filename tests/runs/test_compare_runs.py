@@ -37,7 +37,7 @@ def table(genexp, *arguments):
 def test_seeds_are_aggregated_and_only_differences_are_shown(genexp, tmp_path):
     for number, (width, seed, value) in enumerate([(1, 0, 2.0), (1, 1, 4.0), (2, 0, 1.0), (2, 1, 2.0)]):
         write_run(tmp_path / "s", number, [f"model.width={width}", f"seed={seed}"], {"test/nll_bpd": value})
-    rows, out = table(genexp, "s")
+    rows, _out = table(genexp, "s")
     assert rows[0] == ["width", "seeds", "test/nll_bpd"]
     assert rows[1] == ["1", "2", "3.0 ± 1.4"] and rows[2] == ["2", "2", "1.50 ± 0.71 *"]
 

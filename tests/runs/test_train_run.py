@@ -66,7 +66,7 @@ def test_max_steps_counts_generator_steps(genexp, tiny):
 def test_conditional_training_and_sampling(genexp, tiny):
     code, _, err = genexp(*tiny("pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
     assert code == 0, err
-    code, out, err = genexp("sample", "run=outputs/a", "n=20", "y=3", "output=drawn/x")
+    code, _out, err = genexp("sample", "run=outputs/a", "n=20", "y=3", "output=drawn/x")
     assert code == 0, err
     assert np.load("drawn/x.npy").shape == (20, 1, 8, 8) and (np.load("drawn/x-labels.npy") == 3).all()
     code, _, err = genexp("sample", "run=outputs/a", "n=2", "y=12")
