@@ -87,6 +87,7 @@ def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None
     def job(config: Any) -> None:
         """Tell of a failure when it happens, and let a sweep go on."""
         nonlocal jobs
+        sys.argv = original  # what Lightning starts further processes with
         jobs += 1
         try:
             task(config)
@@ -96,7 +97,7 @@ def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None
             print(f"genexp: error: {_one_line(error)}", file=sys.stderr)
             failures.append(error)
 
-    sys.argv = [f"genexp {verb}", *arguments]
+    original, sys.argv = sys.argv, [f"genexp {verb}", *arguments]
     try:
         hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(job)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -135,8 +135,8 @@ class RunFolder:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def set_status(self, state: str, **entries: Any) -> None:
-        """Change the state, keep the other entries, add ``entries``."""
-        status = {**self.status(), "state": state, **entries}
+        """Change the state, keep the other entries, add ``entries`` and the time."""
+        status = {**self.status(), "state": state, **entries, "updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomically(self.path / "status.json", json.dumps(status, indent=2) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:

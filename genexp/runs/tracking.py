@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from rich.console import Console
 
 from genexp.runs.config import instantiate
 from genexp.runs.folder import RunFolder
@@ -30,14 +31,14 @@ def obstacle(timeout_s: float = 3.0) -> str | None:
     return None
 
 
-def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, say: Any) -> list[Logger]:
+def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, console: Console) -> list[Logger]:
     """The loggers that the config asks for, given the whole config to record.
 
     Args:
         config: the composed config.
         folder: the run folder; W&B's own files go there.
         group: name of the sweep; None for a single run.
-        say: called with a line for the user.
+        console: where to say that logging is offline.
 
     Returns:
         One W&B logger, or none.
@@ -48,7 +49,8 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, say: 
     settings = config.logger.wandb
     mode = os.environ.get("WANDB_MODE", settings.mode)
     if mode == "online" and (reason := obstacle()):
-        say(f"W&B: {reason}; logging offline. Later: wandb sync {folder.path}/wandb/offline-run-*")
+        line = f"  W&B: {reason}; logging offline. Later: wandb sync {folder.path}/wandb/offline-run-*"
+        console.print(line, highlight=False, soft_wrap=True)
         mode = "offline"
     os.environ["WANDB_SILENT"] = "true"
     OmegaConf.update(settings, "mode", mode)

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.clock import Clock
@@ -53,11 +54,13 @@ def train(
         ConfigError: the config is wrong; nothing was written.
         Exception: whatever ended the run; ``status.json`` says so.
     """
+    if rank_zero_only.rank:  # a further process of a distributed run: the first one keeps the record
+        model, data, _ = prepare(config, Console(quiet=True))
+        fit(config, model, data, folder, [], Console(quiet=True))
+        return
     model, data, metrics = prepare(config, console)
     folder.begin(config, overrides, choices)
-    loggers = tracking.make_loggers(
-        config, folder, group, lambda line: console.print(f"  {line}", highlight=False, soft_wrap=True)
-    )
+    loggers = tracking.make_loggers(config, folder, group, console)
     summary: dict[str, Any] = {}
     failed = True
     try:
@@ -65,22 +68,16 @@ def train(
         started = time.monotonic()
         trainer = fit(config, model, data, folder, loggers, console)
         minutes = (time.monotonic() - started) / 60
-        if not trainer.is_global_zero:
-            failed = False
-            return
         records = finish(config, data, metrics, folder, trainer, console)
         summary = {record["key"]: record["value"] for record in records}
         _report(config, folder, records, minutes, console)
-        folder.set_status("done", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), minutes=round(minutes, 2))
+        folder.set_status("done", minutes=round(minutes, 2))
         failed = False
     except KeyboardInterrupt:
-        folder.set_status("interrupted", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        folder.set_status("interrupted")
         raise
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        folder.set_status(
-            "failed", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), error=text, trace=traceback.format_exc()
-        )
+        folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
         tracking.finish(loggers, summary, failed)

@@ -191,7 +191,9 @@ def test_samples_and_reconstructions_have_the_moments_of_the_model(make_vae):
     assert residual.var() < 2 * centred.var() and not again.requires_grad
 
 
-@pytest.mark.parametrize("change", [{"beta": -1.0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"beta": -1.0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str
+)
 def test_impossible_settings_are_refused(make_vae, change):
     (name,) = change
     with pytest.raises(ValueError, match=f"{name}=.*must be at least"):
