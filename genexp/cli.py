@@ -55,8 +55,8 @@ def main() -> None:
         verbs[verb](rest)
     except ConfigError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was saved is in the run folder", 130)
+    except KeyboardInterrupt as stop:
+        _fail("interrupted; what was saved is in the run folder", getattr(stop, "exit_code", 130))
 
 
 def _fail(line: str, code: int) -> NoReturn:

@@ -1,10 +1,14 @@
 """What all tests share: one thread, warnings as errors, float64 on request, tiny spaces to enumerate."""
 
 import itertools
+import json
+import sys
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+
+from genexp.cli import main
 
 
 def pytest_configure(config):
@@ -46,3 +50,25 @@ def compose_train():
             return compose("train", ["name=test", "sweep=test", *overrides])
 
     return make
+
+
+@pytest.fixture
+def genexp(tmp_path, monkeypatch, capsys):
+    """Runs ``genexp ...`` in an empty folder; returns (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENEXP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genexp", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    call.folder = tmp_path
+    call.json = lambda path: json.loads((tmp_path / path).read_text())
+    return call

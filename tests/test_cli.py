@@ -5,27 +5,6 @@ import sys
 
 import pytest
 
-
-@pytest.fixture
-def genexp(tmp_path, monkeypatch, capsys):
-    from genexp.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genexp", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit:
-            code = exit.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 WRONG = {
     "trian": ["'trian' is not a verb", "Did you mean 'train'?"],
     "train modle=made": ["modle", "Did you mean 'model'?"],

@@ -1,6 +1,7 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
 import logging
+import signal
 import time
 import traceback
 import warnings
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from genexp.callbacks.clock import Clock
@@ -29,7 +31,10 @@ from genexp.runs.report import metrics_table, verdict
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped training; what was saved is kept."""
+    """Training was stopped by a signal; what was saved is kept. ``exit_code`` is 130 for SIGINT, 143 for SIGTERM."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
 
 
 def train(
@@ -141,9 +146,11 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, datamodule=data)
-    if trainer.interrupted:
-        raise Interrupted
+    try:
+        trainer.fit(model, datamodule=data)
+    except SystemExit as exit:  # Lightning's answer to SIGINT and SIGTERM
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which Lightning switched off
+        raise Interrupted(143 if isinstance(exit, SIGTERMException) else 130) from exit
     return trainer
 
 

@@ -2,12 +2,16 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
-from conftest import FIDELITY
 from PIL import Image
+from tiny_overrides import FIDELITY
 
 import genexp as package
 from genexp.runs import checkpoint
@@ -126,3 +130,21 @@ def test_a_published_number_gets_its_verdict(genexp, tiny):
     code, out, err = genexp(*tiny("made", "name=a", "metrics=nll", f"published={{{text}}}"))
     assert code == 0, err
     assert "FAIL" in out and genexp.json("outputs/a/status.json")["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_status_and_keeps_what_was_saved(tmp_path, tiny, sent, code):
+    command = [sys.executable, "-m", "genexp", *tiny("made", "name=a", "training.max_images=100_000_000")]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        for _ in range(600):
+            if (tmp_path / "outputs/a/checkpoints/last.ckpt").exists():
+                break
+            time.sleep(0.1)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert json.loads((tmp_path / "outputs/a/status.json").read_text())["state"] == "interrupted"
+    assert checkpoint.load(tmp_path / "outputs/a/checkpoints/last.ckpt")["steps"] > 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FIDELITY
+from tiny_overrides import FIDELITY
 
 
 def read_back(folder):

@@ -1,0 +1,47 @@
+"""The README's own example, taken from its text: a model, a data set and a metric in an outside folder."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+FILES = dict(re.findall(r"^`([\w./]+)`\n```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+(COMMAND,) = re.findall(r"^genexp (train --config-dir .*)$", README, re.MULTILINE)
+
+
+@pytest.fixture
+def outside(genexp):
+    assert len(FILES) == 6
+    for name, text in FILES.items():
+        (genexp.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (genexp.folder / name).write_text(text)
+    yield genexp
+    for name in ("mymodel", "mydata", "mymetric"):
+        sys.modules.pop(name, None)
+
+
+def test_one_file_and_one_yaml_each(outside):
+    code, out, err = outside(*shlex.split(COMMAND), "name=a")
+    assert code == 0, err
+    assert "test/ink_error" in out
+    bits = next(r["value"] for r in outside.json("outputs/a/metrics.json") if r["key"] == "test/nll_bpd")
+    assert bits == pytest.approx(1, abs=0.02)  # the columns are fair coins, and it cannot see that they are columns
+
+
+def test_outside_modules_must_be_allowed(outside):
+    code, _, err = outside("train", "--config-dir", "mine", "model=histogram", "metrics=nll")
+    assert code == 2 and "allow_targets=[mymodel]" in err
+
+
+def test_they_combine_with_what_is_shipped(outside, monkeypatch):
+    monkeypatch.setenv("GENEXP_ALLOW_TARGETS", "mymodel,mydata,mymetric")
+    arguments = ["train", "--config-dir", "mine", "data=stripes", "model=vae_conv", "metrics=[bound,ink]", "name=b"]
+    code, out, err = outside(
+        *arguments, "training.max_images=500", "model.encoder.channels=4", "model.decoder.channels=4"
+    )
+    assert code == 0, err
+    code, out, err = outside("evaluate", "--config-dir", "mine", "run=outputs/b", "metrics=ink", "split=validation")
+    assert code == 0 and "validation/ink_error" in out, err

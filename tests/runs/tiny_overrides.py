@@ -1,0 +1,17 @@
+"""Overrides that make a run of a second."""
+
+TINY = [
+    "data=digits",
+    "trainer=cpu",
+    "training.max_images=1500",
+    "training.log_every_steps=5",
+    "samples.n=16",
+    "samples.every_images=1000",
+]
+NETS = {
+    "made": ["model.network.hidden=[16]"],
+    "pixelcnn": ["model.network.channels=4", "model.network.dilations=[1]", "model.network.head_channels=8"],
+    "vae": ["model.encoder.hidden=[16]", "model.decoder.hidden=[16]", "model.latent_dim=4"],
+    "dcgan": ["model.generator.channels=4", "model.discriminator.channels=4"],
+}
+FIDELITY = ["metrics.fidelity.n=60", "metrics.fidelity.kid_subset_size=20", "metrics.fidelity.is_splits=2"]
