@@ -167,3 +167,19 @@ class Normal(Observation):
 def normal_log_prob(x: Tensor, mean: Tensor | float, log_std: Tensor) -> Tensor:
     """log N(x; mean, exp(log_std)^2) in nats, element by element, shapes broadcast."""
     return -0.5 * ((x - mean) * torch.exp(-log_std)) ** 2 - log_std - 0.5 * log(2 * pi)
+
+
+def by_levels(levels: int | None, components: int, min_log_std: float) -> Observation:
+    """The customary observation model of data with so many levels.
+
+    Args:
+        levels: 2 gives :class:`Bernoulli`, up to 32 :class:`Categorical`, more :class:`DiscretizedLogisticMixture` (a softmax
+            over 256 levels is wide, and knows nothing of their order), None :class:`Normal`.
+        components: number of logistics, at least 1.
+        min_log_std: see :class:`Normal`.
+    """
+    if levels is None:
+        return Normal(levels, min_log_std)
+    if levels == 2:
+        return Bernoulli(levels)
+    return Categorical(levels) if levels <= 32 else DiscretizedLogisticMixture(levels, components)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch.distributions import Normal as Reference
 
-from genexp.probability.observation import Bernoulli, Categorical, DiscretizedLogisticMixture, Normal
+from genexp.probability.observation import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    Normal,
+    by_levels,
+)
 
 DISCRETE = [
     (lambda: Bernoulli(2), 2),
@@ -158,3 +164,11 @@ def test_the_mean_of_a_bernoulli_and_of_a_normal():
     params = torch.tensor([[[-0.1, 0.1]]])
     assert Bernoulli(2).mean(params).tolist() == [[0, 1]]
     assert Normal(None, -5.0).mean(torch.tensor([[1.5, 2.0]])).tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind"),
+    [(2, Bernoulli), (3, Categorical), (32, Categorical), (33, DiscretizedLogisticMixture), (None, Normal)],
+)
+def test_the_customary_model_of_so_many_levels(levels, kind):
+    assert isinstance(by_levels(levels, components=2, min_log_std=-5.0), kind)
