@@ -152,7 +152,8 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         raise ConfigError(
             f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}"
         )
-    table = Table(title=f"{len(done)} runs, {len(rows)} configurations", title_justify="left")
+    counts = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((len(done), "run"), (len(rows), "configuration")))
+    table = Table(title=", ".join(counts), title_justify="left")
     labels = {key: key.lstrip("=").removeprefix("model.") for key in keys}
     for key in keys or ["=run"]:
         table.add_column(labels.get(key, "run"), no_wrap=True)

@@ -1,6 +1,7 @@
 """A composed config, checked before anything heavy is imported, and turned into objects."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -33,10 +34,10 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def slug(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
-    """Folder of a multirun's job, ``3-model=made,seed=0``: its number and the overrides that differ between jobs, without
-    what separates paths."""
+    """Folder of a multirun's job, ``3-model_made-seed_0``: its number and the overrides that differ between jobs, with
+    nothing that a path, the shell or ``run=...`` would have to quote."""
     differing = [item for item in overrides if item.split("=")[0].lstrip("+") in swept]
-    return f"{number}-{','.join(differing)}".replace("/", ".").rstrip("-")[:120]
+    return re.sub(r"[^\w.+-]", "_", "-".join([str(number), *(item.replace("/", ".") for item in differing)]))[:120]
 
 
 def register_resolvers(swept: Sequence[str]) -> None:

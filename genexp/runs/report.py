@@ -29,11 +29,11 @@ def common_protocol(protocols: list[dict[str, Any]]) -> dict[str, Any]:
     return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
 
 
-def metrics_table(records: list[dict[str, Any]], title: str) -> Table:
+def metrics_table(records: list[dict[str, Any]], title: str) -> Table | str:
     """One row per value: key, value with standard error, unit, kind, n and protocol; what all protocols share is the
-    caption."""
+    caption. A line if there is no value."""
     if not records:
-        return Table(title=f"{title}: no metric fits", title_justify="left")
+        return f"{title}: none of the chosen metrics can be computed on this model and these data"
     common = common_protocol([record["protocol"] for record in records])
     table = Table(title=title, title_justify="left", caption=protocol_text(common), caption_justify="left")
     for name, settings in (

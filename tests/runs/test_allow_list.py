@@ -57,5 +57,5 @@ def test_nearest_and_slug():
     assert nearest("pixlcnn", ["made", "pixelcnn"]) == " Did you mean 'pixelcnn'?"
     assert nearest("zzz", ["made", "pixelcnn"]) == ""
     overrides = ["model/observation=bernoulli", "seed=0", "data=digits"]
-    assert slug(3, overrides, ["model/observation", "seed"]) == "3-model.observation=bernoulli,seed=0"
+    assert slug(3, overrides, ["model/observation", "seed"]) == "3-model.observation_bernoulli-seed_0"
     assert slug(3, overrides, []) == "3"
