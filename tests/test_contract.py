@@ -208,7 +208,7 @@ def test_two_steps_of_training(config_of, make_model, case):
         accelerator="cpu",
         max_epochs=-1,
         limit_val_batches=1,
-        callbacks=[Clock(seed=0, max_images=None, max_steps=2)],
+        callbacks=[Clock(seed=0, max_images=None, max_steps=2, max_epochs=None)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,6 +21,22 @@ ALLOWED = (
 
 SPLITS = ("train", "validation", "test")
 WANDB_MODES = ("online", "offline", "disabled")
+
+
+PUBLISHED = (
+    "paper",
+    "table",
+    "metric",
+    "value",
+    "unit",
+    "spread",
+    "spread_kind",
+    "tolerance",
+    "selection",
+    "evidence",
+    "verified",
+)
+"""What the block ``published`` of an experiment must say."""
 
 
 class ConfigError(ValueError):
@@ -153,6 +169,8 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             f"model.conditional=true needs labels, and data={config.data.name} has none (data.num_classes is null)"
         )
+    if config.published is not None:
+        check_published(config.published, "published")
     check_choice("evaluation.split", config.evaluation.split, SPLITS)
     if config.logger.wandb is not None:
         check_choice("logger.wandb.mode", config.logger.wandb.mode, WANDB_MODES)
@@ -162,3 +180,15 @@ def check_choice(key: str, value: str, valid: Sequence[str]) -> None:
     """Refuse a value that is not among ``valid``, with the nearest that is."""
     if value not in valid:
         raise ConfigError(f"{key}={value}: must be one of {', '.join(valid)}.{nearest(str(value), valid)}")
+
+
+def check_published(block: Mapping[str, Any], where: str) -> None:
+    """Refuse a block ``published`` that lacks an entry.
+
+    Args:
+        block: the block.
+        where: where it stands, for the message.
+    """
+    missing = [key for key in PUBLISHED if key not in block]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}")

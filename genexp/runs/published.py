@@ -8,22 +8,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from genexp.runs.config import ConfigError
+from genexp.runs.config import ConfigError, check_published
 from genexp.runs.report import verdict
-
-REQUIRED = (
-    "paper",
-    "table",
-    "metric",
-    "value",
-    "unit",
-    "spread",
-    "spread_kind",
-    "tolerance",
-    "selection",
-    "evidence",
-    "verified",
-)
 
 
 def ledger(config_dir: str | None) -> dict[str, dict[str, Any]]:
@@ -44,9 +30,7 @@ def ledger(config_dir: str | None) -> dict[str, dict[str, Any]]:
                 continue
             config = OmegaConf.to_container(OmegaConf.create(path.read_text()))
             if config.get("published"):
-                missing = [key for key in REQUIRED if key not in config["published"]]
-                if missing:
-                    raise ConfigError(f"{path}: published lacks {', '.join(missing)}")
+                check_published(config["published"], f"{path}: published")
                 entries[path.name.removesuffix(".yaml")] = config
     return entries
 

@@ -65,18 +65,19 @@ def train(
         return
     model, data, metrics = prepare(config, console)
     folder.begin(config, overrides, choices)
-    loggers = tracking.make_loggers(config, folder, group, console)
+    loggers: list[Any] = []
     summary: dict[str, Any] = {}
     failed = True
     try:
+        loggers += tracking.make_loggers(config, folder, group, console)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         trainer = fit(config, model, data, folder, loggers, console)
         minutes = (time.monotonic() - started) / 60
         records = finish(config, data, metrics, folder, trainer, console)
         summary = {record["key"]: record["value"] for record in records}
-        _report(config, folder, records, minutes, console)
-        folder.set_status("done", minutes=round(minutes, 2))
+        console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
+        folder.set_status("done", minutes=round(minutes, 2), verdict=judge(config, records, console))
         failed = False
     except KeyboardInterrupt:
         folder.set_status("interrupted")
@@ -133,7 +134,7 @@ def fit(
         config,
         "trainer",
         list(config.allow_targets),
-        max_epochs=training.max_epochs or -1,
+        max_epochs=-1,  # the clock stops it
         check_val_every_n_epoch=training.validate_every_epochs,
         gradient_clip_val=training.gradient_clip_norm,
         log_every_n_steps=training.log_every_steps,
@@ -162,7 +163,7 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
     limits += [training.max_epochs and training.max_epochs * per_epoch]
     total = min(limit for limit in limits if limit is not None)
     callbacks: list[Callback] = [
-        Clock(config.seed, training.max_images, training.max_steps),
+        Clock(config.seed, training.max_images, training.max_steps, training.max_epochs),
         History(folder.history, training.log_every_steps),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
@@ -205,19 +206,13 @@ def _describe(model: GenerativeModule, data: Any) -> str:
     return f"{type(model).__name__}, {parameters:,} parameters, {data.name} ({sizes})"
 
 
-def _report(
-    config: DictConfig, folder: RunFolder, records: list[dict[str, Any]], minutes: float, console: Console
-) -> None:
-    console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
-    published = config.published
-    if published is not None:
-        published = OmegaConf.to_container(published, resolve=True)
-        for record in records:
-            if record["key"] == published["metric"]:
-                word, line = verdict(published, record["value"])
-                folder.set_status("running", verdict=word)
-                console.print(
-                    f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+def judge(config: DictConfig, records: list[dict[str, Any]], console: Console) -> str | None:
+    """Print published against reproduced; the verdict, or None if the config publishes no number or it was not computed."""
+    values = [r["value"] for r in records if config.published is not None and r["key"] == config.published.metric]
+    if not values:
+        return None
+    published = OmegaConf.to_container(config.published, resolve=True)
+    word, line = verdict(published, values[0])
+    text = f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}"
+    console.print(text, highlight=False, soft_wrap=True)
+    return word

@@ -92,7 +92,7 @@ def fit(model, data, max_epochs=1, max_steps=None):
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=max_epochs,
-        callbacks=[Clock(0, None, max_steps)],
+        callbacks=[Clock(0, None, max_steps, None)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

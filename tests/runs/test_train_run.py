@@ -123,13 +123,22 @@ def test_a_foreign_config_may_not_name_anything(genexp, tiny):
 
 
 def test_a_published_number_gets_its_verdict(genexp, tiny):
-    block = {
-        "paper": "P", "table": "T", "metric": "test/nll_nats", "value": 0.0, "tolerance": 0.5, "verified": True,
-    }  # fmt: skip
+    names = ("paper", "table", "unit", "spread", "spread_kind", "selection", "evidence")
+    block = dict.fromkeys(names, "P") | {"metric": "test/nll_nats", "value": 0.0, "tolerance": 0.5, "verified": True}
     text = ",".join(f"{k}: {json.dumps(v)}" for k, v in block.items())
     code, out, err = genexp(*tiny("made", "name=a", "metrics=nll", f"published={{{text}}}"))
     assert code == 0, err
     assert "FAIL" in out and genexp.json("outputs/a/status.json")["verdict"] == "FAIL"
+    text = text.replace("tolerance", "tolerence")
+    code, _, err = genexp(*tiny("made", "name=b", "metrics=nll", f"published={{{text}}}"))
+    assert code == 2 and "published lacks tolerance" in err
+
+
+def test_the_last_epoch_is_validated_and_saved_whatever_the_rhythm(genexp, tiny):
+    arguments = ["name=a", "metrics=nll", "training.max_images=null", "training.max_epochs=3"]
+    code, _, err = genexp(*tiny("made", *arguments, "training.validate_every_epochs=2"))
+    assert code == 0, err
+    assert checkpoint.load("outputs/a/checkpoints/last.ckpt")["steps"] == 3 * 21
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
