@@ -67,7 +67,7 @@ def _fail(line: str, code: int) -> NoReturn:
 
 def console() -> Console:
     """Rich output, wide enough for a table where there is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=150)
+    return Console() if sys.stdout.isatty() else Console(width=170)
 
 
 def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None:

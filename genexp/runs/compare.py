@@ -157,7 +157,7 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     labels = {key: key.lstrip("=").removeprefix("model.") for key in keys}
     for key in keys or ["=run"]:
         table.add_column(labels.get(key, "run"), no_wrap=True)
-    table.add_column("seeds", justify="right")
+    table.add_column("seeds", justify="right", min_width=5)
     notes: list[str] = []
     for column in columns:
         twins = [c for c in columns if c.key == column.key]

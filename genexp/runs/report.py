@@ -10,7 +10,7 @@ def figure(value: float, stderr: float | None = None) -> str:
     if stderr is None or not stderr > 0:
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
     digits = max(0, min(6, 1 - _exponent(stderr)))
-    return f"{value:,.{digits}f} ± {stderr:.{digits}f}"
+    return f"{value:,.{digits}f} ± {stderr:,.{digits}f}"
 
 
 def _exponent(x: float) -> int:
