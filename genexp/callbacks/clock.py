@@ -40,4 +40,4 @@ class Clock(Callback):
         ):
             if limit is not None and reached >= limit:
                 trainer.should_stop = True
-                trainer.check_val_every_n_epoch = 1  # else there is no validation, and no checkpoint, in an epoch between
+                trainer.check_val_every_n_epoch = 1  # or an epoch between two validations ends without a checkpoint
