@@ -26,7 +26,7 @@ Examples
   genexp compare outputs/<sweep>                           its table
   genexp train experiment=made_uci_dna                     a published configuration
 
-Each verb explains itself with --help."""
+Each verb explains itself with --help. Without a verb, options and overrides go to train."""
 
 
 def main() -> None:
@@ -42,12 +42,14 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP)
         return
-    verb, *rest = arguments
-    if verb == "--version":
+    if arguments[0] == "--version":
         from genexp import __version__
 
         print(__version__)
         return
+    if arguments[0].startswith("-") or "=" in arguments[0]:
+        arguments.insert(0, "train")
+    verb, *rest = arguments
     if verb not in verbs:
         _fail(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}", 2)
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it

@@ -26,6 +26,8 @@ WRONG = {
     "train data=uci_binary model=pixelcnn data.root=null": ["(1, H, W)", "180"],
     "train training.max_images=null": ["training never stops"],
     "train training.max_images=many": ["training.max_images=many", "whole number"],
+    "train samples.every_images=0": ["samples.every_images=0"],
+    "train seed=one": ["seed=one"],
     "train training.patience=0": ["training.patience=0"],
     "train +trainer.max_steps=5": ["trainer.max_steps", "training.max_steps"],
     "train training.monitor=val/los": ["training.monitor=val/los", "Did you mean 'val/loss'?"],

@@ -23,6 +23,16 @@ SPLITS = ("train", "validation", "test")
 WANDB_MODES = ("online", "offline", "disabled")
 
 
+COUNTS = (
+    "max_images",
+    "max_steps",
+    "max_epochs",
+    "batch_size",
+    "validate_every_epochs",
+    "log_every_steps",
+    "patience",
+)
+"""Entries of ``training`` that count something."""
 PUBLISHED = (
     "paper",
     "table",
@@ -149,17 +159,14 @@ def check(config: DictConfig) -> None:
         raise ConfigError(
             "training.max_images, max_steps and max_epochs are all null: set one, or training never stops"
         )
-    for key in (
-        "max_images",
-        "max_steps",
-        "max_epochs",
-        "batch_size",
-        "validate_every_epochs",
-        "log_every_steps",
-        "patience",
-    ):
-        if training[key] is not None and not (isinstance(training[key], int) and training[key] >= 1):
-            raise ConfigError(f"training.{key}={training[key]}: must be a whole number of at least 1")
+    counts = {f"training.{key}": training[key] for key in COUNTS} | {
+        f"samples.{k}": v for k, v in config.samples.items()
+    }
+    for key, value in counts.items():
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ConfigError(f"{key}={value}: must be a whole number of at least 1")
+    if not isinstance(config.seed, int):
+        raise ConfigError(f"seed={config.seed}: must be a whole number")
     if training.patience is not None and training.monitor is None:
         raise ConfigError("training.patience needs training.monitor, the validation metric to watch")
     for key in ("max_steps", "max_epochs"):

@@ -45,3 +45,12 @@ def test_they_combine_with_what_is_shipped(outside, monkeypatch):
     assert code == 0, err
     code, out, err = outside("evaluate", "--config-dir", "mine", "run=outputs/b", "metrics=ink", "split=validation")
     assert code == 0 and "validation/ink_error" in out, err
+
+
+def test_an_own_experiment_is_found_and_train_is_the_verb_that_needs_no_name(outside):
+    (outside.folder / "mine/experiment").mkdir()
+    text = "# @package _global_\ndefaults:\n  - override /model: histogram\n  - override /data: stripes\n"
+    text += "  - override /metrics: ink\nallow_targets: [mymodel, mydata, mymetric]\ntraining: {max_images: 2000}\nname: x\n"
+    (outside.folder / "mine/experiment/x.yaml").write_text(text)
+    code, out, err = outside("--config-dir", "mine", "experiment=x")
+    assert code == 0 and "test/ink_error" in out, err
