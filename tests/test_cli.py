@@ -73,3 +73,9 @@ def test_published_lists_the_ledger(genexp):
 def test_the_command_is_installed():
     out = subprocess.run([sys.executable, "-m", "genexp", "--version"], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "0.1.0"
+
+
+def test_a_gpu_that_is_not_there(genexp, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = genexp("train", "trainer=gpu")
+    assert code == 2 and "no GPU is available" in err and not [path for path in tmp_path.rglob("*") if path.is_file()]

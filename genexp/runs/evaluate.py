@@ -131,7 +131,11 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that ``trainer.accelerator`` stands for."""
+    """The device that ``trainer.accelerator`` stands for.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     if accelerator in ("gpu", "cuda") and not gpu:
         raise ConfigError(f"trainer.accelerator={accelerator}: no GPU is available; use cpu or auto")

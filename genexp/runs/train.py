@@ -25,7 +25,7 @@ from genexp.probability.randomness import key
 from genexp.runs import tracking
 from genexp.runs.checkpoint import AtomicCheckpointIO
 from genexp.runs.config import ConfigError, instantiate, nearest
-from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, load_model
+from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
 from genexp.runs.folder import RunFolder
 from genexp.runs.report import metrics_table, verdict
 
@@ -98,6 +98,7 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     extra = list(config.allow_targets)
+    device_of(config.trainer.accelerator)
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
