@@ -1,6 +1,5 @@
 """Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +46,8 @@ class Fidelity(Metric):
         kid_subsets: number of KID subsets.
         is_splits: number of parts for the Inception score, at most ``n``.
         prc_neighborhood: which neighbour (k) sets the radius of a ball, below ``n``; the paper takes 3.
-        cache_dir: folder for the features of references, keyed by the bytes of the images; None to keep none.
+        cache_dir: folder for the features of references, keyed by the examples, the split, n and the weights; None to
+            keep none.
     """
 
     requires = (GenerativeModule,)
@@ -112,7 +112,7 @@ class Fidelity(Metric):
             raise ValueError(problem)
         with keyed_draws(model.device, seed, "fidelity"):  # construction initialises weights, and so draws
             network = self.extractor.build().to(model.device)
-        expected = self._reference_features(network, images, model.device)
+        expected = self._reference_features(network, data, reference, images, model.device)
         found = self._features(network, to_uint8(self._draw(model, seed), data.levels), model.device)
         protocol = data.protocol(reference) | {
             "extractor": self.extractor.name,
@@ -141,14 +141,18 @@ class Fidelity(Metric):
         return dict(zip(network.features_list, layers, strict=True))
 
     def _reference_features(
-        self, network: FeatureExtractorBase, images: Tensor, device: torch.device
+        self,
+        network: FeatureExtractorBase,
+        data: LightningDataModule,
+        reference: str,
+        images: Tensor,
+        device: torch.device,
     ) -> dict[str, Tensor]:
-        """:meth:`_features` of the reference, from the cache if these bytes and weights were seen before."""
+        """:meth:`_features` of the reference, from the cache if these examples and weights were seen before."""
         if self.cache_dir is None:
             return self._features(network, images, device)
-        content = hashlib.sha256(repr((tuple(images.shape), self.extractor.sha256)).encode())
-        content.update(images.numpy().tobytes())
-        path = self.cache_dir / f"{self.extractor.name}-{content.hexdigest()}.safetensors"
+        seen = f"{reference}-{len(images)}-levels{data.levels}-{data.fingerprint(reference)}"
+        path = self.cache_dir / f"{self.extractor.name}-{self.extractor.sha256[:16]}-{seen}.safetensors"
         if path.is_file():
             return load_file(path)
         features = self._features(network, images, device)

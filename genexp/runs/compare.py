@@ -29,7 +29,7 @@ NOT_A_CONFIGURATION = (
     "reproduced",
     "metrics",
 )
-"""Parts of the config that do not distinguish two configurations."""
+"""Parts of the config, and groups, that do not distinguish two configurations."""
 
 
 @dataclass
@@ -102,7 +102,8 @@ def configuration(run: RunFolder) -> dict[str, str]:
     resolved.get("data", {}).pop("seed", None)
     resolved.get("data", {}).pop("root", None)
     choices = OmegaConf.load(run.config_file.with_name("choices.yaml"))
-    return {**{f"={group}": str(choice) for group, choice in choices.items()}, **flatten(resolved)}
+    groups = {f"={g}": str(choice) for g, choice in choices.items() if g.split("/")[0] not in NOT_A_CONFIGURATION}
+    return {**groups, **flatten(resolved)}
 
 
 def differences(configurations: list[dict[str, str]]) -> list[str]:

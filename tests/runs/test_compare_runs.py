@@ -3,7 +3,7 @@ import csv
 import pytest
 
 
-def write_run(root, number, overrides, values, protocol=None):
+def write_run(root, number, overrides, values, protocol=None, logger="none"):
     """A run folder as ``genexp train`` leaves it, with the given values."""
     import json
 
@@ -15,7 +15,7 @@ def write_run(root, number, overrides, values, protocol=None):
     config = OmegaConf.merge(config, OmegaConf.from_dotlist(overrides))
     for name in ("config", "resolved"):
         (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(config))
-    (folder / ".hydra" / "choices.yaml").write_text(OmegaConf.to_yaml({"model": "made"}))
+    (folder / ".hydra" / "choices.yaml").write_text(OmegaConf.to_yaml({"model": "made", "logger": logger}))
     records = [
         {
             "key": key, "value": value, "unit": "bits/dim", "kind": "bound" if "bound" in key else "exact",
@@ -40,6 +40,13 @@ def test_seeds_are_aggregated_and_only_differences_are_shown(genexp, tmp_path):
     rows, _out = table(genexp, "s")
     assert rows[0] == ["width", "seeds", "test/nll_bpd"]
     assert rows[1] == ["1", "2", "3.0 ± 1.4"] and rows[2] == ["2", "2", "1.50 ± 0.71 *"]
+
+
+def test_how_a_run_was_logged_does_not_make_it_another_configuration(genexp, tmp_path):
+    write_run(tmp_path / "s", 0, ["seed=0"], {"test/nll_bpd": 2.0}, logger="none")
+    write_run(tmp_path / "s", 1, ["seed=1"], {"test/nll_bpd": 4.0}, logger="wandb")
+    rows, _ = table(genexp, "s")
+    assert len(rows) == 2 and rows[1][1:] == ["2", "3.0 ± 1.4"]
 
 
 def test_bounds_are_marked_and_not_ranked_with_exact_values(genexp, tmp_path):
