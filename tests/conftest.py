@@ -47,7 +47,7 @@ def compose_train():
 
     def make(*overrides):
         with initialize_config_module("genexp.conf", version_base="1.3"):
-            return compose("train", ["name=test", "sweep=test", *overrides])
+            return compose("train", ["name=test", *overrides])
 
     return make
 

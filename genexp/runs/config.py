@@ -1,7 +1,6 @@
 """A composed config, checked before anything heavy is imported, and turned into objects."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -57,18 +56,6 @@ def nearest(name: str, names: Sequence[str]) -> str:
     """`` Did you mean 'x'?`` for the most similar of ``names``, or an empty string."""
     match = get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
-
-
-def slug(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
-    """Folder of a multirun's job, ``3-model_made-seed_0``: its number and the overrides that differ between jobs, with
-    nothing that a path, the shell or ``run=...`` would have to quote."""
-    differing = [item for item in overrides if item.split("=")[0].lstrip("+") in swept]
-    return re.sub(r"[^\w.+-]", "_", "-".join([str(number), *(item.replace("/", ".") for item in differing)]))[:120]
-
-
-def register_resolvers(swept: Sequence[str]) -> None:
-    """Make ``${slug:number,overrides}`` known to OmegaConf, for a multirun over the keys ``swept``."""
-    OmegaConf.register_new_resolver("slug", lambda number, overrides: slug(number, overrides, swept), replace=True)
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:

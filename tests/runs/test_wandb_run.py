@@ -26,10 +26,10 @@ def nowhere(monkeypatch, tmp_path):
 
 
 def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
-    command = tiny("vae", "-m", "seed=0,1", "sweep=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
+    command = tiny("vae", "-m", "seed=0,1", "name=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
     code, out, err = genexp(*command)
     assert code == 0, err
-    assert out.count("there is no API key") == 2 and "wandb sync outputs/s/0-seed_0/wandb" in out
+    assert out.count("there is no API key") == 2 and "wandb sync outputs/s/seed_0/wandb" in out
     folders = sorted((genexp.folder / "outputs/s").glob("*/wandb/offline-run-*"))
     assert len(folders) == 2
     ids = set()
@@ -37,7 +37,7 @@ def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
         records = read_back(folder)
         run = next(r["run"] for r in records if r["type"] == "run")
         assert run["run_group"] == "s" and run["job_type"] == "train" and run["tags"] == ["a", "b"]
-        assert run["display_name"] == f"{seed}-seed_{seed}"
+        assert run["display_name"] == f"seed_{seed}"
         ids.add(run["run_id"])
         text = json.dumps(records)
         for expected in ("train/loss", "val/elbo", "media/images/samples", "media/images/reconstructions"):
@@ -45,7 +45,7 @@ def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
         config = next(r for r in records if r["type"] == "config")["config"]["update"]
         assert config["seed"] == seed and config["model"]["latent_dim"] == 4
         summary = {k: v for r in records if r["type"] == "summary" for k, v in r["summary"]["update"].items()}
-        values = {r["key"]: r["value"] for r in genexp.json(f"outputs/s/{seed}-seed_{seed}/metrics.json")}
+        values = {r["key"]: r["value"] for r in genexp.json(f"outputs/s/seed_{seed}/metrics.json")}
         assert values and all(summary[key] == pytest.approx(value) for key, value in values.items())
     assert len(ids) == 2
 
