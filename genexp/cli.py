@@ -15,6 +15,7 @@ HELP = """\
 genexp: config-driven experiments for generative models.
 
   genexp train ...       train a model, evaluate its best checkpoint, write one run folder under outputs/
+  genexp repeat ...      train a recorded run anew, from its folder, and compare the results
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
@@ -32,7 +33,8 @@ Each verb explains itself with --help. Without a verb, options and overrides go 
 def main() -> None:
     """Entry point of the console script."""
     verbs: dict[str, Callable[[list[str]], None]] = {
-        "train": lambda rest: _hydra("train", _train, rest),
+        "train": _train_verb,
+        "repeat": _repeat,
         "evaluate": lambda rest: _hydra("evaluate", _evaluate, rest),
         "sample": lambda rest: _hydra("sample", _sample, rest),
         "compare": _compare,
@@ -57,8 +59,8 @@ def main() -> None:
         verbs[verb](rest)
     except ConfigError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt as stop:
-        _fail("interrupted; what was saved is in the run folder", getattr(stop, "exit_code", 130))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
 
 
 def _fail(line: str, code: int) -> NoReturn:
@@ -200,11 +202,32 @@ def _train(config: Any) -> None:
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     overrides = list(job.overrides.task)
     choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
-    try:
-        train(config, folder, overrides, choices, sweep, console())
-    except ConfigError:
-        folder.discard_if_empty()
-        raise
+    train(config, folder, overrides, choices, sweep, console())
+
+
+def _train_verb(arguments: list[str]) -> None:
+    """``run=FOLDER`` continues a run with the config that it holds; everything else is composed."""
+    runs = [a for a in arguments if a.startswith("run=")]
+    if not runs:
+        _hydra("train", _train, arguments)
+        return
+    from genexp.runs.again import resume
+
+    resume(runs[-1].removeprefix("run="), [a for a in arguments if a not in runs], console())
+
+
+def _repeat(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="genexp repeat",
+        description="Train a recorded run anew, with the config in its folder, and compare the results with its own.",
+        epilog="example: genexp repeat outputs/x name=again trainer=cpu",
+    )
+    parser.add_argument("folder", help="a run folder")
+    parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
+    options = parser.parse_args(arguments)
+    from genexp.runs.again import repeat
+
+    repeat(options.folder, options.overrides, console())
 
 
 def _evaluate(config: Any) -> None:
