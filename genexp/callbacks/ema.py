@@ -17,14 +17,9 @@ class EMA(Callback):
 
     Args:
         decay: in (0, 1).
-
-    Raises:
-        ValueError: it is not.
     """
 
     def __init__(self, decay: float) -> None:
-        if not 0 < decay < 1:
-            raise ValueError(f"training.ema_decay={decay}: must be between 0 and 1, e.g. 0.999, or null")
         self.decay = decay
         self.average: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor] = {}
