@@ -19,6 +19,7 @@ HELP = """\
 genexp: config-driven experiments for generative models.
 
   genexp train ...       train a model, evaluate its best checkpoint, write one run folder under outputs/
+  genexp repeat ...      train a recorded run anew, from its folder, and compare the results
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
@@ -37,7 +38,8 @@ def main() -> None:
     """Entry point of the console script."""
     die_with_parent()
     verbs: dict[str, Callable[[list[str]], None]] = {
-        "train": lambda rest: _hydra("train", rest),
+        "train": _train_verb,
+        "repeat": _repeat,
         "evaluate": lambda rest: _hydra("evaluate", rest),
         "sample": lambda rest: _hydra("sample", rest),
         "compare": _compare,
@@ -62,8 +64,8 @@ def main() -> None:
         verbs[verb](rest)
     except ConfigError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt as stop:
-        _fail("interrupted; what was saved is in the run folder", getattr(stop, "exit_code", 130))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
 
 
 def _fail(line: str, code: int) -> NoReturn:
@@ -171,11 +173,32 @@ def _train(config: Any) -> None:
 
     overrides = list(job.overrides.task)
     choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
-    try:
-        train(config, folder, overrides, choices, config.group, console())
-    except ConfigError:
-        folder.discard_if_empty()
-        raise
+    train(config, folder, overrides, choices, config.group, console())
+
+
+def _train_verb(arguments: list[str]) -> None:
+    """``run=FOLDER`` continues a run with the config that it holds; everything else is composed."""
+    runs = [a for a in arguments if a.startswith("run=")]
+    if not runs:
+        _hydra("train", arguments)
+        return
+    from genexp.runs.again import resume
+
+    resume(runs[-1].removeprefix("run="), [a for a in arguments if a not in runs], console())
+
+
+def _repeat(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="genexp repeat",
+        description="Train a recorded run anew, with the config in its folder, and compare the results with its own.",
+        epilog="example: genexp repeat outputs/x name=again trainer=cpu",
+    )
+    parser.add_argument("folder", help="a run folder")
+    parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
+    options = parser.parse_args(arguments)
+    from genexp.runs.again import repeat
+
+    repeat(options.folder, options.overrides, console())
 
 
 def _evaluate(config: Any) -> None:

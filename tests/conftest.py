@@ -16,6 +16,7 @@ def pytest_configure(config):
         "error",
         "ignore:.*LeafSpec:FutureWarning",  # PyTorch's own containers, used by Lightning
         "ignore:.*does not have many workers",
+        "ignore:The `srun` command is available",  # on a machine with Slurm
     ):
         config.addinivalue_line("filterwarnings", line)
     torch.set_num_threads(1)

@@ -1,5 +1,8 @@
 """What every sweeper of genexp shares: the plan, the start of what is left to do, and the summary, with any launcher."""
 
+import dataclasses
+import os
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
@@ -55,6 +58,7 @@ class PlannedSweeper(Sweeper):
         self.params, self.probe = params, probe
         self.jobs: list[Job] = []
         self.interrupted: KeyboardInterrupt | None = None
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     @abstractmethod
     def search(self, swept: dict[str, Override]) -> None:
@@ -77,6 +81,7 @@ class PlannedSweeper(Sweeper):
             SystemExit: jobs failed: 1, or 2 if all were wrong in their config.
             SweepStopped: a signal ended it.
         """
+        repeat = ["genexp", "train", *sys.argv[1:]]
         self.console = Console(soft_wrap=True, highlight=False)
         lines = [f"{key}={value}" for key, value in self.params.items()]
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides([*lines, *arguments])
@@ -92,7 +97,6 @@ class PlannedSweeper(Sweeper):
             self.search(swept)
         except PlanOnly:
             return
-        repeat = ["genexp", "train", *arguments]
         code = summarise(self.jobs, self.folder, repeat, self.console)
         if self.interrupted is not None:
             raise self.interrupted
@@ -117,13 +121,14 @@ class PlannedSweeper(Sweeper):
         look_up(jobs, self.folder, self.config.resume or bool(self.jobs))
         todo = [job for job in jobs if job.action in ("run", "resume")]
         show(jobs, self.console)
-        n_jobs = self.launcher.n_jobs if isinstance(self.launcher, SubprocessLauncher) else 1
-        clock = Clock(todo, estimate(todo, self.folder.parent, self.probe), n_jobs, self.console)
+        is_ours = isinstance(self.launcher, SubprocessLauncher)
+        n_jobs, environment = (self.launcher.n_jobs, self.launcher.environment(0)) if is_ours else (1, os.environ)
+        clock = Clock(todo, estimate(todo, self.folder.parent, self.probe, environment), n_jobs, self.console)
         clock.announce()
         if self.config.dry_run:
             raise PlanOnly
         self.jobs += jobs
-        if isinstance(self.launcher, SubprocessLauncher):
+        if is_ours:
             self.launcher.on_end = clock.job_ended
         try:
             if todo:
@@ -152,16 +157,37 @@ class PlannedSweeper(Sweeper):
         job = Job(name, point, RunFolder(self.folder / name))
         before = HydraConfig.instance().cfg
         try:
-            config = self.context.config_loader.load_sweep_config(self.config, self._overrides(job))
-            HydraConfig.instance().set_config(config)
-            with open_dict(config):
-                del config["hydra"]
+            config = self._config(job)
             check(config)
             job.config = OmegaConf.to_container(config, resolve=True)
             job.identity = identity(job.config)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             job.action, job.error = "invalid", error
-            job.detail = " ".join(str(error).split())
+            job.detail = str(error).splitlines()[0]
         finally:
             HydraConfig.instance().cfg = before
         return job
+
+    def _config(self, job: Job) -> DictConfig:
+        """A job's config. Hydra composes it once for each choice of config groups, which takes long; values are then set in
+        a copy."""
+        values = {
+            o.key_or_group: o.value()
+            for o in OverridesParser.create().parse_overrides(job.point)
+            if o.type == OverrideType.CHANGE
+            and o.package is None
+            and o.key_or_group not in self.config.hydra.runtime.choices
+        }
+        groups = tuple(item for item in job.point if item.partition("=")[0] not in values)
+        if groups not in self._composed:
+            first = dataclasses.replace(job, point=list(groups))
+            self._composed[groups] = self.context.config_loader.load_sweep_config(self.config, self._overrides(first))
+        HydraConfig.instance().set_config(self._composed[groups])
+        config = self._composed[groups].copy()
+        with open_dict(config):
+            del config["hydra"]
+        for key, value in {**values, "name": job.name}.items():
+            if OmegaConf.select(config, key, default=...) is ...:  # Hydra finds the words for it
+                self.context.config_loader.load_sweep_config(self.config, self._overrides(job))
+            OmegaConf.update(config, key, value)
+        return config

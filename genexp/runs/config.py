@@ -152,6 +152,12 @@ def check(config: DictConfig) -> None:
     for key, value in counts.items():
         if value is not None and not (isinstance(value, int) and value >= 1):
             raise ConfigError(f"{key}={value}: must be a whole number of at least 1")
+    if training.ema_decay is not None and not 0 < training.ema_decay < 1:
+        raise ConfigError(f"training.ema_decay={training.ema_decay}: must be between 0 and 1, e.g. 0.999, or null")
+    if not training.checkpoint_every_minutes >= 0:
+        raise ConfigError(
+            f"training.checkpoint_every_minutes={training.checkpoint_every_minutes}: must not be negative"
+        )
     if not isinstance(config.seed, int):
         raise ConfigError(f"seed={config.seed}: must be a whole number")
     if training.patience is not None and training.monitor is None:

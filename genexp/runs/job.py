@@ -25,8 +25,9 @@ class Job:
         config: resolved, without Hydra's node; empty if it does not compose.
         identity: what makes it this run and no other.
         action: run, resume, done (nothing is left to do), twin (another job is the same run) or invalid.
-        detail: of the action: images so far, the twin's name, the error.
+        detail: of the action: how far an earlier run came, the twin's name, the error.
         error: why the config is invalid.
+        images: that an earlier run has seen.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Job:
     action: str = "run"
     detail: str = ""
     error: Exception | None = None
+    images: int = 0
 
 
 def job_name(point: Sequence[str]) -> str:

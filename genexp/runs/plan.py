@@ -1,6 +1,7 @@
 """What a sweep is about to do, found out before it starts: every job's config composed, checked and looked up on disk."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def look_up(jobs: Sequence[Job], folder: Path, resume: bool) -> None:
         seen[key] = job
         if path := owner.get(key):
             job.folder, job.name = RunFolder(path), path.name
-            job.action, job.detail = _state(job.folder)
+            _take_up(job)
         elif (there := earlier.get(job.folder.path)) is not None:
             keys = differing(there, job.identity)
             values = ", ".join(f"{k} ({there.get(k, 'absent')}, now {job.identity.get(k, 'absent')})" for k in keys[:4])
@@ -82,14 +83,16 @@ def _frozen(leaves: dict[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(leaves.items())
 
 
-def _state(run: RunFolder) -> tuple[str, str]:
-    """What is left to do in a folder, and why."""
-    state = run.status().get("state", "unknown")
+def _take_up(job: Job) -> None:
+    """Decide what is left to do in a folder that holds the job's run."""
+    state = job.folder.status().get("state", "unknown")
     if state == "done":
-        return "done", ""
-    if not any(run.checkpoints.glob("*.ckpt")):
-        return "run", f"{state} before its first checkpoint"
-    return "resume", f"{state} after {images_seen(run):,} images"
+        job.action = "done"
+    elif any(job.folder.checkpoints.glob("*.ckpt")):
+        job.images = images_seen(job.folder)
+        job.action, job.detail = "resume", f"{state} after {job.images:,} images"
+    else:
+        job.detail = f"{state} before its first checkpoint"
 
 
 def images_seen(run: RunFolder) -> int:
@@ -126,9 +129,9 @@ def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
                 f"name={config.name}: {folder.path} already holds a run ({status['state']}); resume=true continues it, "
                 "or choose another name"
             )
-        job.action, job.detail = _state(folder)
+        _take_up(job)
     else:
         folder.path.rmdir()  # Hydra made it
     show([job], console)
     todo = [job] if job.action in ("run", "resume") else []
-    Clock(todo, estimate(todo, folder.path.parent, probe=True), 1, console).announce()
+    Clock(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()
