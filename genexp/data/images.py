@@ -13,14 +13,6 @@ PREPARATION = "bicubic with antialiasing, centre crop"
 """How :func:`decode` brings an image to its size, as records tell it."""
 
 
-class UnreadableImage(ValueError):
-    """An image cannot be decoded; one line that names it."""
-
-    def __init__(self, text: str) -> None:
-        # a worker process hands it on with its whole traceback as the text, of which the last line is the error
-        super().__init__(text.strip().rpartition("\n")[2].removeprefix(f"{__name__}.UnreadableImage: "))
-
-
 def quantise(x: Tensor, levels: int | None) -> Tensor:
     """8-bit values to ``levels`` equal bins: ``x * levels // 256``, uint8 of the same shape."""
     if levels is None:
@@ -28,7 +20,7 @@ def quantise(x: Tensor, levels: int | None) -> Tensor:
     return (x.int() * levels // 256).to(torch.uint8)
 
 
-def decode(encoded: bytes, shape: tuple[int, int, int], name: str) -> Tensor:
+def decode(encoded: bytes, shape: tuple[int, int, int]) -> Tensor:
     """The image in a PNG, JPEG, WebP or BMP file, brought to a size.
 
     It is resized to cover the size, by Pillow's bicubic filter whose support widens with the scale (antialiasing), and
@@ -38,13 +30,12 @@ def decode(encoded: bytes, shape: tuple[int, int, int], name: str) -> Tensor:
     Args:
         encoded: the file.
         shape: ``(C, H, W)`` wanted, C = 1 for grey, 3 for RGB.
-        name: of the image, for the error.
 
     Returns:
         uint8 ``shape``, 256 levels.
 
     Raises:
-        UnreadableImage: it is no image, is damaged, has more than 8 bits or is in part transparent.
+        ValueError: it is no image, is damaged, has more than 8 bits or is in part transparent.
     """
     channels, height, width = shape
     try:
@@ -56,9 +47,9 @@ def decode(encoded: bytes, shape: tuple[int, int, int], name: str) -> Tensor:
             image = image.convert("L" if channels == 1 else "RGB")
             image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     except UnidentifiedImageError as error:
-        raise UnreadableImage(f"{name} cannot be used: it is not an image") from error
+        raise ValueError("it is not an image") from error
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        raise UnreadableImage(f"{name} cannot be used: {' '.join(str(error).split())}") from error
+        raise ValueError(" ".join(str(error).split())) from error
     return torch.from_numpy(np.array(image)).view(height, width, channels).permute(2, 0, 1)
 
 

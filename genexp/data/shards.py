@@ -45,13 +45,12 @@ class ShardedImages(Images):
 
     def read(self, index: Tensor) -> Iterator[tuple[int, bytes]]:
         """Shard by shard, each from front to back."""
-        shard_of = self._shard_of(index.numpy())
+        shard_of, rows = self._shard_of(index.numpy()), self.index[index.numpy()]
         for shard, positions in groupby(index.argsort().tolist(), key=lambda position: shard_of[position]):
             with self.shards[shard].open("rb") as file:
                 for position in positions:
-                    row = self.index[index[position]]
-                    file.seek(row[OFFSET])
-                    yield position, file.read(row[SIZE])
+                    file.seek(rows[position, OFFSET])
+                    yield position, file.read(rows[position, SIZE])
 
     def name(self, i: int) -> str:
         shard = self.shards[self._shard_of(i)]

@@ -20,6 +20,14 @@ from genexp.data.batches import BatchKey
 from genexp.data.images import PREPARATION, decode, quantise
 
 
+class UnreadableImage(ValueError):
+    """An image cannot be decoded; one line that names it."""
+
+    def __init__(self, text: str) -> None:
+        # a worker process hands it on with its whole traceback as the text, of which the last line is the error
+        super().__init__(text.strip().rpartition("\n")[2].removeprefix(f"{__name__}.UnreadableImage: "))
+
+
 class Images(ABC):
     """The encoded images of a split in a fixed order. Workers get a copy, so it holds arrays and no objects."""
 
@@ -66,7 +74,11 @@ class ImageBatches(Dataset):
         """The batch ``(x, y)`` of a key: uint8 ``(B, C, H, W)`` and ``(B,)`` or None."""
         x = torch.empty(len(key.index), *self.shape, dtype=torch.uint8)
         for position, encoded in self.images.read(key.index):
-            x[position] = decode(encoded, self.shape, self.images.name(int(key.index[position])))
+            try:
+                x[position] = decode(encoded, self.shape)
+            except ValueError as error:
+                name = self.images.name(int(key.index[position]))
+                raise UnreadableImage(f"{name} cannot be used: {error}") from error
         y = None if self.images.labels is None else self.images.labels[key.index]
         return quantise(x, self.levels), y
 
@@ -80,7 +92,7 @@ class StreamedData(Data):
 
     Raises:
         ValueError: an argument is out of range. Once set up: the images are not what the arguments declare.
-        genexp.data.images.UnreadableImage: at the batch that holds a damaged image.
+        UnreadableImage: at the batch that holds a damaged image.
     """
 
     def __init__(self, *, root: str | PathLike[str] | None, **common: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genexp.data.images import UnreadableImage, decode, encode, quantise
+from genexp.data.images import decode, encode, quantise
+from genexp.data.streamed import UnreadableImage
 
 GREY = ["data.shape=[1,8,8]"]
 
@@ -108,20 +109,20 @@ def test_images_are_cut_in_the_middle_and_resized(tmp_path):
     wide[:, 10:20] = [255, 0, 0]  # the middle third is red, the rest is cut off
     Image.fromarray(wide).save(tmp_path / "a.png")
     encoded = (tmp_path / "a.png").read_bytes()
-    red = decode(encoded, (3, 5, 5), "a")
+    red = decode(encoded, (3, 5, 5))
     assert red.shape == (3, 5, 5) and red[1:].max() == 0
     assert (red[0, :, 1:4] == 255).all() and red[0].min() > 230  # at the edges the filter sees what is cut off
-    assert decode(encoded, (1, 5, 5), "a")[0, 2, 2] == 76  # 0.299 * 255
+    assert decode(encoded, (1, 5, 5))[0, 2, 2] == 76  # 0.299 * 255
     ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
     Image.fromarray(ramp).save(tmp_path / "b.png")
-    small = decode((tmp_path / "b.png").read_bytes(), (1, 8, 8), "b")[0, 4].int()
+    small = decode((tmp_path / "b.png").read_bytes(), (1, 8, 8))[0, 4].int()
     assert (small[1:-1] - torch.arange(8)[1:-1] * 32 - 14).abs().max() <= 1  # the mean of 8 columns each
 
 
 @pytest.mark.parametrize("levels", [2, 3, 5, 16, 17, 100, 200, 255, 256])
 def test_every_level_survives_a_png(levels):
     x = torch.arange(levels, dtype=torch.uint8).view(1, 1, levels)
-    back = decode(encode(x, levels), (1, 1, levels), "x")
+    back = decode(encode(x, levels), (1, 1, levels))
     assert (back.min(), back.max()) == (0, 255)
     assert torch.equal(quantise(back, levels), x)
 

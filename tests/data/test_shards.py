@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from genexp.data.images import UnreadableImage, encode
+from genexp.data.images import encode
 from genexp.data.shard_writer import write_shards
 from genexp.data.shards import ShardOrder
+from genexp.data.streamed import UnreadableImage
 from genexp.data.tar_index import LABEL, OFFSET, SIZE, index_of, scan
 
 ROOT = Path(__file__).parents[2]
