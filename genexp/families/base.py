@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
+from genexp.networks.block import Block
 from genexp.probability.randomness import StepDraws
 
 
@@ -165,6 +167,29 @@ class GenerativeModule(LightningModule, ABC):
     def common_integer(self, high: int) -> int:
         """A draw from {0, ..., high - 1}, the same on all processes during a training or validation step."""
         return int(torch.randint(high, ())) if self.draws is None else self.draws.integer(high)
+
+    def configure_model(self) -> None:
+        """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each
+        network."""
+        if self.device_mesh is not None:
+            blocks = [module for module in self.modules() if isinstance(module, Block)]
+            for module in (*blocks, *self.children()):
+                if not isinstance(module, FSDPModule) and any(True for _ in module.parameters()):
+                    fully_shard(module, mesh=self.device_mesh["data_parallel"])
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Inside the block, entered by all processes, each has all parameters and can call the networks alone."""
+        shards = [module for module in self.modules() if isinstance(module, FSDPModule)]
+        for module in shards:
+            module.set_reshard_after_forward(False)
+            module.unshard()
+        try:
+            yield
+        finally:
+            for module in shards:
+                module.set_reshard_after_forward(True)
+                module.reshard()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
