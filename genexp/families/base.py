@@ -172,6 +172,7 @@ class GenerativeModule(LightningModule, ABC):
         """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each
         network."""
         if self.device_mesh is not None:
+            self.to(memory_format=torch.contiguous_format)  # channels_last parameters cannot be divided
             blocks = [module for module in self.modules() if isinstance(module, Block)]
             for module in (*blocks, *self.children()):
                 if not isinstance(module, FSDPModule) and any(True for _ in module.parameters()):

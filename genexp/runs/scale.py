@@ -1,5 +1,6 @@
 """How a run is spread over processes, precision, memory and compiled code. Nothing here changes what is learnt."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -131,6 +132,8 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
     if trainer.world_size > 1 and strategy == "auto":
         raise ConfigError(f"trainer.strategy: {trainer.world_size} processes need one; use trainer=ddp or trainer=fsdp")
     if isinstance(trainer.strategy, ModelParallelStrategy):
+        # networks return views; nothing here changes an output in place, which is what the warning is about
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         if not model.automatic_optimization:
             raise ConfigError(
                 f"trainer.strategy: {name} steps two optimizers in turn, which FSDP does not do; use trainer=ddp"
