@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from tiny_overrides import NETS
 
 from genexp.callbacks.clock import Clock
 from genexp.families.gan import GAN, NonSaturating
@@ -51,7 +52,7 @@ def test_four_batches_a_step_are_one_batch_of_four_times_the_size(curves, model)
         assert [v for _, v in parts[metric]] == pytest.approx([v for _, v in whole[metric]], rel=1e-4), metric
 
 
-@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "dcgan"])
+@pytest.mark.parametrize("model", sorted(NETS))
 def test_bfloat16_learns_about_the_same(curves, model):
     full, _ = curves(model, "full", "data.limit=256")
     half, end = curves(model, "half", "data.limit=256", "trainer.precision=bf16-mixed")

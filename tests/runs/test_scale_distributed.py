@@ -104,7 +104,7 @@ class Probe(Autoregressive):
 @pytest.mark.slow
 def test_each_process_holds_half_of_the_parameters(tmp_path):
     (tmp_path / "probe.py").write_text(PROBE)
-    more = ["model._target_=probe.Probe", "allow_targets=[probe]", "model.network.hidden=[256]", "metrics=nll"]
+    more = ["model._target_=probe.Probe", "allow_targets=[probe]", "model.network.hidden=[256]"]
     run(tmp_path, "made", "fsdp", "trainer=fsdp", *TWO, *more)
     for rank in (0, 1):
         held, total = map(int, (tmp_path / f"held-{rank}").read_text().split())
