@@ -84,7 +84,7 @@ class FullyShardedStrategy(ModelParallelStrategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         verify(checkpoint_path)
-        return super().load_checkpoint(checkpoint_path, weights_only)
+        return super().load_checkpoint(checkpoint_path, weights_only=True)
 
 
 def make_trainer(config: DictConfig, model: GenerativeModule, **arguments: Any) -> Any:
@@ -101,7 +101,7 @@ def make_trainer(config: DictConfig, model: GenerativeModule, **arguments: Any) 
     else:
         if settings.get("strategy") in DDP:  # a player's backward pass leaves out the other's parameters
             arguments["strategy"] = f"{settings.strategy}_find_unused_parameters_true"
-        if settings.precision == "16-mixed":
+        if settings.get("precision") == "16-mixed":
             arguments["precision"] = None
             plugins.append(ScalerPerOptimizer("cuda", len(model.configure_optimizers())))
     if settings.get("sync_batchnorm") and device_of(settings.accelerator).type == "cpu":
@@ -121,7 +121,7 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
         raise ConfigError(
             f"training.accumulate_batches={training.accumulate_batches}: must be a whole number of at least 1"
         )
-    check_choice("trainer.precision", settings.precision, PRECISIONS)
+    check_choice("trainer.precision", settings.get("precision"), PRECISIONS)
     strategy = settings.get("strategy", "auto")
     if isinstance(strategy, str):
         check_choice("trainer.strategy", strategy, ["auto", *StrategyRegistry.available_strategies()])
