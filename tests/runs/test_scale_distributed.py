@@ -25,27 +25,26 @@ TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "training.batch_size=32"]
 every_model = pytest.mark.parametrize("model", sorted(NETS))
 
 
-def run(folder, model, name, *arguments):
-    """``genexp train ...`` as a process of its own, which must end well; its history by metric, and its last checkpoint."""
-    command = [
-        sys.executable,
-        "-m",
-        "genexp",
-        "train",
-        f"model={model}",
-        *NETS[model],
-        *COMMON,
-        f"name={name}",
-        *arguments,
-    ]
+def arguments(model, name, *more):
+    return ["train", f"model={model}", *NETS[model], *COMMON, f"name={name}", *more]
+
+
+def result(folder):
+    """The history of a run by metric, and its last checkpoint."""
+    history = {}
+    with open(folder / "metrics.csv") as file:
+        for row in csv.DictReader(file):
+            history.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+    return history, checkpoint.load(folder / "checkpoints/last.ckpt")
+
+
+def run(folder, model, name, *more):
+    """``genexp train ...`` as a process of its own, which must end well; its :func:`result`."""
+    command = [sys.executable, "-m", "genexp", *arguments(model, name, *more)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    history = {}
-    with open(folder / "outputs" / name / "metrics.csv") as file:
-        for row in csv.DictReader(file):
-            history.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
-    return history, checkpoint.load(folder / "outputs" / name / "checkpoints/last.ckpt")
+    return result(folder / "outputs" / name)
 
 
 def assert_same(a, b, rel):
@@ -60,9 +59,12 @@ def assert_same(a, b, rel):
         assert torch.allclose(two_end["state_dict"][name], value, rtol=1e-3, atol=1e-4), name
 
 
-def test_two_processes_train_a_vae_as_one_does(tmp_path):
-    assert_same(run(tmp_path, "vae", "one", *ONE), run(tmp_path, "vae", "two", "trainer=ddp", *TWO), 1e-5)
-    assert sorted(os.listdir(tmp_path / "outputs")) == ["one", "two"]
+def test_two_processes_train_a_vae_as_one_does(genexp):
+    code, _, err = genexp(*arguments("vae", "one", *ONE))
+    assert code == 0, err
+    two = run(genexp.folder, "vae", "two", "trainer=ddp", *TWO)
+    assert_same(result(genexp.folder / "outputs/one"), two, 1e-5)
+    assert sorted(os.listdir("outputs")) == ["one", "two"]
 
 
 @pytest.mark.slow
