@@ -35,9 +35,11 @@ class SampleGrid(Callback):
         self._next = state_dict["next"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        if trainer.is_global_zero and pl_module.images_seen >= self._next:
+        if pl_module.images_seen >= self._next:
             self._next = (pl_module.images_seen // self.every + 1) * self.every
-            self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
+            with pl_module.whole():
+                if trainer.is_global_zero:
+                    self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
 
     def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
         """Write ``<name>.png`` and ``<name>-reconstructions.png``, and hand both to the loggers."""

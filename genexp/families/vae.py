@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule, LikelihoodBound, Reconstruction
-from genexp.probability.observation import Observation, normal_log_prob
+from genexp.probability.observation import Observation, normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
 
@@ -65,7 +65,7 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
 
     def posterior(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z | x, y): ``(B, latent_dim)`` each. ``y`` as the networks take it."""
-        return self.encoder(unit(x, self.levels), y).chunk(2, dim=1)
+        return promoted(self.encoder(unit(x, self.levels), y)).chunk(2, dim=1)
 
     def reconstruction_log_prob(self, x: Tensor, z: Tensor, y: Tensor | None) -> Tensor:
         """log p(x | z, y) in nats: ``(B,)``."""
@@ -83,7 +83,7 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         nats, ``(B,)``."""
         y = self.labels(y)
         mean, log_std = self.posterior(x, y)
-        z = mean + log_std.exp() * torch.randn_like(mean)
+        z = mean + log_std.exp() * self.noise(len(x), self.latent_dim)
         distortion = -self.reconstruction_log_prob(x, z, y)
         rate = 0.5 * (mean**2 + (2 * log_std).exp() - 1 - 2 * log_std).sum(1)
         weight = self.kl_weight if self.training else self.beta

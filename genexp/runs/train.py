@@ -25,8 +25,7 @@ from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
 from genexp.probability.randomness import key
-from genexp.runs import tracking
-from genexp.runs.checkpoint import AtomicCheckpointIO
+from genexp.runs import scale, tracking
 from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
 from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
 from genexp.runs.folder import RunFolder
@@ -151,18 +150,16 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     Raises:
         ConfigError: naming what is wrong.
     """
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # one process on a cluster is a choice
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     extra = list(config.allow_targets)
     device_of(config.trainer.accelerator)
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
-    if config.training.gradient_clip_norm is not None and not model.automatic_optimization:
-        raise ConfigError(
-            f"training.gradient_clip_norm: {type(model).__name__} steps its optimizers itself and does not clip; set null"
-        )
+    scale.check(config, model, console)
     try:
         data.prepare_data()
         data.setup()
@@ -194,16 +191,14 @@ def fit(
         resumed: the checkpoint to continue from and its content, or None.
     """
     training = config.training
-    trainer = instantiate(
+    scale.apply(config, model)
+    trainer = scale.make_trainer(
         config,
-        "trainer",
-        list(config.allow_targets),
+        model,
         max_epochs=-1,  # the clock stops it
         check_val_every_n_epoch=training.validate_every_epochs,
-        gradient_clip_val=training.gradient_clip_norm,
         log_every_n_steps=training.log_every_steps,
         callbacks=make_callbacks(config, data, folder, console, stop),
-        plugins=[AtomicCheckpointIO()],
         logger=loggers,
         default_root_dir=str(folder.path),
         use_distributed_sampler=False,
@@ -228,7 +223,10 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
     """The callbacks of every run, in the order in which they act."""
     training = config.training
     per_epoch = data.size("train")
-    limits = [training.max_images, training.max_steps and training.max_steps * training.batch_size]
+    limits = [
+        training.max_images,
+        training.max_steps and training.max_steps * training.accumulate_batches * training.batch_size,
+    ]
     limits += [training.max_epochs and training.max_epochs * per_epoch]
     total = min(limit for limit in limits if limit is not None)
     callbacks: list[Callback] = [
