@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,8 +84,8 @@ def finished(outputs: Path) -> dict[Any, Speed]:
 
 
 def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | None]:
-    """Train a few steps of each config in one process of its own; None where that was not possible."""
-    command = [sys.executable, "-m", "genexp.runs.probe"]
+    """Start one process and train a few steps of each config in it; None where that was not possible."""
+    command = [sys.executable, "-m", "genexp.runs.probe", str(time.time())]
     try:
         done = subprocess.run(
             command, input=json.dumps(configs), capture_output=True, text=True, env=environment, timeout=PROBE_S
@@ -93,8 +94,8 @@ def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -
         speeds = json.loads(lines[-1]) if lines else []
     except (subprocess.TimeoutExpired, json.JSONDecodeError):
         speeds = []
-    source = "a few steps; training only"
-    found = [Speed(s["image_s"], 0.0, s["epoch_images"], source) if s else None for s in speeds]
+    source = "a few steps; without the evaluation"
+    found = [Speed(s["image_s"], s["start_s"], s["epoch_images"], source) if s else None for s in speeds]
     return found or [None] * len(configs)
 
 
