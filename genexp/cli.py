@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from genexp.runs.config import ConfigError, check, nearest, register_resolvers
+from genexp.runs.secrecy import refuse_secrets
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -18,6 +19,7 @@ genexp: config-driven experiments for generative models.
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
+  genexp wandb ...       export W&B files without a server; save a W&B workspace that compares runs
   genexp published       published numbers, and what was reproduced of them
 
 Examples
@@ -36,6 +38,7 @@ def main() -> None:
         "evaluate": lambda rest: _hydra("evaluate", _evaluate, rest),
         "sample": lambda rest: _hydra("sample", _sample, rest),
         "compare": _compare,
+        "wandb": _wandb,
         "published": _published,
     }
     arguments = sys.argv[1:]
@@ -190,6 +193,7 @@ def _train(config: Any) -> None:
     from omegaconf import OmegaConf
 
     check(config)
+    refuse_secrets(config)
     job = HydraConfig.get()
     sweep = os.path.basename(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
     OmegaConf.update(config, "name", os.path.basename(job.runtime.output_dir) if sweep else config.name)
@@ -234,6 +238,12 @@ def _compare(arguments: list[str]) -> None:
     from genexp.runs.compare import compare
 
     compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())
+
+
+def _wandb(arguments: list[str]) -> None:
+    from genexp.runs.wandb_verbs import main
+
+    main(arguments, console())
 
 
 def _published(arguments: list[str]) -> None:

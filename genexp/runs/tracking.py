@@ -1,8 +1,12 @@
 """Weights & Biases, reached through Lightning's logger only."""
 
+import csv
 import netrc
 import os
 import socket
+import time
+from itertools import pairwise
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlparse
 
@@ -10,8 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
+from genexp.families.base import GenerativeModule
 from genexp.runs.config import instantiate
 from genexp.runs.folder import RunFolder
+from genexp.runs.report import common_protocol, protocol_text
+from genexp.runs.wandb_offline import next_step, parts
+
+RECORDED = ("git", "versions", "python", "machine", "command", "started")
+"""Entries of ``status.json`` that go into the config of the W&B run, under ``run``."""
+DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_prob": "max"}
+"""Validation quantities whose best value the summary keeps beside the last one."""
 
 
 def obstacle(timeout_s: float = 3.0) -> str | None:
@@ -34,6 +46,9 @@ def obstacle(timeout_s: float = 3.0) -> str | None:
 def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, console: Console) -> list[Logger]:
     """The loggers that the config asks for, given the whole config to record.
 
+    A run folder keeps the id of its W&B run in ``status.json``: whatever comes later, a resumption or an evaluation, online or
+    offline, continues the same W&B run.
+
     Args:
         config: the composed config.
         folder: the run folder; W&B's own files go there.
@@ -46,26 +61,138 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, conso
     if config.logger.wandb is None:
         return []
     config = config.copy()
+    OmegaConf.set_struct(config, False)
     settings = config.logger.wandb
+    settings.pop("watch", None)
     mode = os.environ.get("WANDB_MODE", settings.mode)
-    if mode == "online" and (reason := obstacle()):
-        line = f"  W&B: {reason}; logging offline. Later: wandb sync {folder.path}/wandb/offline-run-*"
-        console.print(line, highlight=False, soft_wrap=True)
-        mode = "offline"
     os.environ["WANDB_SILENT"] = "true"
-    OmegaConf.update(settings, "mode", mode)
-    if settings.group is None and group is not None:
-        OmegaConf.update(settings, "group", group)
-    OmegaConf.update(settings, "save_dir", str(folder.path), force_add=True)
-    logger = instantiate(config, "logger.wandb", config.allow_targets)
+    os.environ["WANDB_DATA_DIR"] = str((folder.path / "wandb").absolute())  # tables wait for their upload there
+    settings.group = settings.group or group
+    settings.save_dir = str(folder.path)
+    status = folder.status()
+    earlier = status.get("wandb", {})
+    settings.id = earlier.get("id") or token_hex(4)
     record = OmegaConf.to_container(config, resolve=True)
-    record.pop("logger")
-    logger.log_hyperparams(record)
+    del record["logger"]
+    record["run"] = {key: status[key] for key in RECORDED if key in status}
+    record["run"]["folder"] = str(folder.path)
+    problem = obstacle() if mode == "online" else None
+    if mode == "online" and problem is None:
+        try:
+            logger = _begin(config, record, "online", folder)
+        except Exception as error:
+            if not type(error).__module__.startswith("wandb"):
+                raise
+            problem = " ".join(str(error).split())
+    if problem is not None:
+        console.print(f"  W&B: {problem}; logging offline", highlight=False, soft_wrap=True)
+        mode = "offline"
+    if mode != "online":
+        logger = _begin(config, record, mode, folder)
+    if mode != "disabled":
+        entry = {"id": settings.id, "project": settings.project, "group": settings.group, "mode": mode}
+        folder.set_status(status.get("state", "running"), wandb=entry | {"url": logger.experiment.url})
     return [logger]
 
 
-def finish(loggers: list[Logger], summary: dict[str, Any], failed: bool) -> None:
-    """Write the final values and end the W&B runs: the next job in this process is then a run of its own."""
+def _begin(config: DictConfig, record: dict[str, Any], mode: str, folder: RunFolder) -> Logger:
+    """Start or continue the W&B run, and give it the config to record."""
+    config.logger.wandb.mode = mode
+    # W&B names its folders by the second: another one within the same second would overwrite the first
+    while any(
+        path.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{config.logger.wandb.id}")
+        for path in parts(folder.path)
+    ):
+        time.sleep(0.1)
+    step = next_step(folder.path) if mode == "offline" else 0
+    logger = instantiate(config, "logger.wandb", config.allow_targets)
+    logger.log_hyperparams(record)
+    if step:
+        logger.experiment.log({}, step=step)  # a server tells the last step of a resumed run; offline nobody does
+    logger.experiment.define_metric("images")
+    logger.experiment.define_metric("*", step_metric="images")
+    for name, direction in DIRECTIONS.items():
+        logger.experiment.define_metric(f"val/{name}", step_metric="images", summary=f"{direction},last")
+    return logger
+
+
+def watch(config: DictConfig, loggers: list[Logger], model: GenerativeModule) -> None:
+    """Log histograms of gradients, or of gradients and parameters, as ``logger.wandb.watch`` says."""
     for logger in loggers:
-        logger.experiment.summary.update(summary)
-        logger.experiment.finish(exit_code=int(failed))
+        if config.logger.wandb.watch is not None:
+            logger.watch(
+                model, log=config.logger.wandb.watch, log_freq=config.training.log_every_steps, log_graph=False
+            )
+
+
+def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Console) -> None:
+    """Write the final values and end the W&B runs: the next job in this process is then a run of its own.
+
+    The values of ``metrics.json`` go to the summary under their keys (those of another checkpoint than the best one with its
+    name behind, ``test/nll_nats@last``), and with all that belongs to them into the table ``final_metrics``; likelihoods of
+    single classes into ``likelihood_by_class``; the protocol that all values share into the config.
+    """
+    for logger in loggers:
+        try:
+            try:
+                _write_final(logger, folder)
+            finally:
+                logger.experiment.finish(exit_code=int(failed))
+        except Exception as error:  # whatever ails W&B, the run itself is done and its record complete
+            console.print(f"  W&B: {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  Later: wandb sync --include-online {folder.path}/wandb/run-*", highlight=False, soft_wrap=True
+            )
+            continue
+        entry = folder.status().get("wandb", {})
+        if entry.get("mode") == "offline":
+            swept = entry["group"] == folder.path.parent.name
+            place = folder.path.parent / "*" if swept else folder.path
+            line = f"  W&B, once there is a server: wandb sync {place}/wandb/offline-run-*"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _write_final(logger: Logger, folder: RunFolder) -> None:
+    records = folder.metrics()
+    summary = cost(folder)
+    for record in records:
+        suffix = "" if record["checkpoint"] == "best" else f"@{record['checkpoint']}"
+        summary[record["key"] + suffix] = record["value"]
+    logger.experiment.summary.update(summary)
+    if records:
+        logger.experiment.log({"images": summary["images"]}, commit=False)  # the step of the tables
+        protocol = common_protocol([record["protocol"] for record in records])
+        logger.experiment.config.update({"protocol": protocol}, allow_val_change=True)
+        columns = ["key", "value", "stderr", "unit", "kind", "direction", "n", "checkpoint", "protocol"]
+        rows = [[*(r[c] for c in columns[:-1]), protocol_text(r["protocol"])] for r in records]
+        logger.log_table("final_metrics", columns=columns, data=rows)
+    classes = [
+        [r["key"], label, c["value"], c["stderr"], c["n"]]
+        for r in records
+        for label, c in (r.get("by_class") or {}).items()
+    ]
+    if classes:
+        columns = ["key", "class", "value", "stderr", "n"]
+        logger.log_table("likelihood_by_class", columns=columns, data=classes)
+
+
+def cost(folder: RunFolder) -> dict[str, float]:
+    """Images seen, minutes of training, validation included, and images per second, over all parts of a resumed run; from
+    ``metrics.csv``."""
+    if not folder.history.exists():
+        return {}
+    with open(folder.history, newline="") as file:
+        rows = [(0, 0.0), *((int(r["images"]), float(r["seconds"])) for r in csv.DictReader(file))]
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rows) if b[0] >= a[0] and b[1] >= a[1]]
+    images, seconds = sum(step[0] for step in steps), sum(step[1] for step in steps)
+    return {"images": rows[-1][0], "cost/minutes": seconds / 60} | (
+        {"cost/images_per_second": images / seconds} if seconds else {}
+    )
+
+
+def add_evaluation(trained: DictConfig, folder: RunFolder, console: Console) -> None:
+    """Bring the W&B run of a run folder up to its ``metrics.json``, if it was logged with W&B."""
+    status = folder.status()
+    if "wandb" in status:
+        loggers = make_loggers(trained, folder, status["wandb"]["group"], console)
+        finish(loggers, folder, status.get("state") != "done", console)

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from genexp.callbacks.clock import Clock
+from genexp.callbacks.curves import Curves
 from genexp.callbacks.history import History
 from genexp.callbacks.progress import RunProgress
 from genexp.callbacks.samples import SampleGrid
@@ -66,16 +67,15 @@ def train(
     model, data, metrics = prepare(config, console)
     folder.begin(config, overrides, choices)
     loggers: list[Any] = []
-    summary: dict[str, Any] = {}
     failed = True
     try:
         loggers += tracking.make_loggers(config, folder, group, console)
+        tracking.watch(config, loggers, model)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         trainer = fit(config, model, data, folder, loggers, console)
         minutes = (time.monotonic() - started) / 60
         records = finish(config, data, metrics, folder, trainer, console)
-        summary = {record["key"]: record["value"] for record in records}
         console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
         folder.set_status("done", minutes=round(minutes, 2), verdict=judge(config, records, console))
         failed = False
@@ -86,7 +86,7 @@ def train(
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        tracking.finish(loggers, summary, failed)
+        tracking.finish(loggers, folder, failed, console)
 
 
 def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric]]:
@@ -168,6 +168,7 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         History(folder.history, training.log_every_steps),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
+        Curves(folder.history, folder.path / "curves.png"),
     ]
     checkpoints = ModelCheckpoint(  # without a metric to monitor, the best is the last
         dirpath=folder.checkpoints,
