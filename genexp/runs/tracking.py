@@ -1,21 +1,24 @@
 """Weights & Biases, reached through Lightning's logger only."""
 
+import base64
 import csv
+import json
 import netrc
 import os
-import socket
 import time
+from http.client import HTTPException
 from itertools import pairwise
 from secrets import token_hex
-from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from genexp.families.base import GenerativeModule
-from genexp.runs.config import instantiate
+from genexp.runs.config import ConfigError, instantiate
 from genexp.runs.folder import RunFolder
 from genexp.runs.report import common_protocol, protocol_text
 from genexp.runs.wandb_offline import next_step, parts
@@ -26,21 +29,31 @@ DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_p
 """Validation quantities whose best value the summary keeps beside the last one."""
 
 
-def obstacle(timeout_s: float = 3.0) -> str | None:
-    """Why W&B cannot be reached online, found out in a few seconds; None if it can."""
-    url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-    if not os.environ.get("WANDB_API_KEY"):
+def obstacle(timeout_s: float = 5.0) -> str | None:
+    """Why W&B cannot be reached online, found out in a few seconds by asking the server who we are; None if it can."""
+    base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+    host = urlparse(base).hostname
+    key = os.environ.get("WANDB_API_KEY")
+    if not key:
         try:
-            has_key = netrc.netrc().authenticators(url.hostname) is not None
+            key = (netrc.netrc().authenticators(host) or (None, None, None))[2]
         except (OSError, netrc.NetrcParseError):
-            has_key = False
-        if not has_key:
-            return "there is no API key (WANDB_API_KEY, or `wandb login`)"
+            pass
+    if not key:
+        return "there is no API key (WANDB_API_KEY, or `wandb login`)"
+    headers = {"Content-Type": "application/json"}
+    headers["Authorization"] = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+    question = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
     try:
-        socket.create_connection((url.hostname, url.port or (80 if url.scheme == "http" else 443)), timeout_s).close()
-    except OSError as error:
-        return f"{url.hostname} cannot be reached ({error})"
-    return None
+        with urlopen(Request(f"{base}/graphql", question, headers), timeout=timeout_s) as answer:
+            known = (json.load(answer).get("data") or {}).get("viewer")
+    except HTTPError as error:
+        known = None
+        if error.code not in (401, 403):
+            return f"{host} answers {error.code} {error.reason}"
+    except (OSError, ValueError, HTTPException) as error:
+        return f"{host} cannot be reached ({getattr(error, 'reason', error)})"
+    return None if known else f"{host} does not accept the API key"
 
 
 def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, console: Console) -> list[Logger]:
@@ -76,44 +89,34 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, conso
     del record["logger"]
     record["run"] = {key: status[key] for key in RECORDED if key in status}
     record["run"]["folder"] = str(folder.path)
-    problem = obstacle() if mode == "online" else None
-    if mode == "online" and problem is None:
-        try:
-            logger = _begin(config, record, "online", folder)
-        except Exception as error:
-            if not type(error).__module__.startswith("wandb"):
-                raise
-            problem = " ".join(str(error).split())
-    if problem is not None:
+    if mode == "online" and (problem := obstacle()):
         console.print(f"  W&B: {problem}; logging offline", highlight=False, soft_wrap=True)
         mode = "offline"
-    if mode != "online":
-        logger = _begin(config, record, mode, folder)
-    if mode != "disabled":
-        entry = {"id": settings.id, "project": settings.project, "group": settings.group, "mode": mode}
-        folder.set_status(status.get("state", "running"), wandb=entry | {"url": logger.experiment.url})
-    return [logger]
-
-
-def _begin(config: DictConfig, record: dict[str, Any], mode: str, folder: RunFolder) -> Logger:
-    """Start or continue the W&B run, and give it the config to record."""
-    config.logger.wandb.mode = mode
+    settings.mode = mode
     # W&B names its folders by the second: another one within the same second would overwrite the first
     while any(
-        path.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{config.logger.wandb.id}")
-        for path in parts(folder.path)
+        part.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{settings.id}") for part in parts(folder.path)
     ):
         time.sleep(0.1)
     step = next_step(folder.path) if mode == "offline" else 0
     logger = instantiate(config, "logger.wandb", config.allow_targets)
-    logger.log_hyperparams(record)
+    try:
+        logger.log_hyperparams(record)  # begins the W&B run
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb"):
+            raise
+        text = " ".join(str(error).split())
+        raise ConfigError(f"logger.wandb: {text}; logger.wandb.mode=offline logs without the server") from error
     if step:
         logger.experiment.log({}, step=step)  # a server tells the last step of a resumed run; offline nobody does
     logger.experiment.define_metric("images")
     logger.experiment.define_metric("*", step_metric="images")
     for name, direction in DIRECTIONS.items():
         logger.experiment.define_metric(f"val/{name}", step_metric="images", summary=f"{direction},last")
-    return logger
+    if mode != "disabled":
+        entry = {"id": settings.id, "project": settings.project, "group": settings.group, "mode": mode}
+        folder.set_status(status.get("state", "running"), wandb=entry | {"url": logger.experiment.url})
+    return [logger]
 
 
 def watch(config: DictConfig, loggers: list[Logger], model: GenerativeModule) -> None:

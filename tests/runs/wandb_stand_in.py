@@ -1,9 +1,11 @@
 """A stand-in for the W&B server on the loopback: it keeps what a client sends, and gives resumed runs back what it has."""
 
 import base64
+import contextlib
 import gzip
 import json
 import re
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +18,7 @@ class WandbStandIn(ThreadingHTTPServer):
     ``runs`` maps an id to its bucket (name, group, job type, tags, config as last sent), ``history`` (rows by their offset),
     ``summary``, ``stream`` (offsets of every post) and ``exit_code``; ``files`` maps an uploaded path to its bytes; ``bodies``
     is everything received except headers; ``keys`` are the API keys seen in the authorisation header; ``unknown`` are
-    operations that it has no answer for.
+    operations that it has no answer for; ``accepted`` restricts the keys that it knows (None: all).
     """
 
     daemon_threads = True
@@ -24,6 +26,7 @@ class WandbStandIn(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.runs, self.files, self.bodies, self.keys, self.unknown, self.views = {}, {}, [], set(), [], []
+        self.connections, self.accepted = [], None
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -35,9 +38,12 @@ class WandbStandIn(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def stop(self):
-        """Die: the port refuses connections from now on."""
+        """Die: open connections break, and the port refuses new ones from now on."""
         self.shutdown()
         self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def only_run(self):
         """The one run that was received."""
@@ -47,6 +53,10 @@ class WandbStandIn(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.server.connections.append(self.connection)
 
     def log_message(self, *_):
         pass
@@ -64,7 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         raw = gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw
         if authorisation := self.headers.get("Authorization"):
             scheme, _, value = authorisation.partition(" ")
-            self.server.keys.add(base64.b64decode(value).decode().partition(":")[2] if scheme == "Basic" else value)
+            self.key = base64.b64decode(value).decode().partition(":")[2] if scheme == "Basic" else value
+            self.server.keys.add(self.key)
         self.server.bodies.append(raw)
         return raw
 
@@ -130,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         return {"createRunFiles": answer}
 
     def Viewer(self, variables):
+        if self.server.accepted is not None and self.key not in self.server.accepted:
+            return {"viewer": None}
         nobody = {"id": "user", "entity": "team", "username": "user", "email": "", "flags": "{}"}
         return {"viewer": nobody | {"teams": {"edges": []}}}
 
