@@ -81,7 +81,7 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, conso
     os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_DATA_DIR"] = str((folder.path / "wandb").absolute())  # tables wait for their upload there
     settings.group = settings.group or group
-    settings.save_dir = str(folder.path)
+    settings.save_dir = str(folder.path.absolute())  # the process that writes there may have another working folder
     status = folder.status()
     earlier = status.get("wandb", {})
     settings.id = earlier.get("id") or token_hex(4)

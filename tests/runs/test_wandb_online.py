@@ -19,7 +19,8 @@ def server(monkeypatch, tmp_path):
     server = WandbStandIn()
     for name, value in {"BASE_URL": server.url, "API_KEY": KEY, "CACHE_DIR": "cache", "CONFIG_DIR": "config"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value if "://" in value or value == KEY else str(tmp_path / value))
-    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for name in ("WANDB_MODE", "WANDB_SERVICE", "WANDB_DATA_DIR"):  # the last two may be left by other tests
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     yield server

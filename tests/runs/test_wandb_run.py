@@ -13,7 +13,6 @@ from genexp.runs.wandb_offline import parts, read
 def nowhere(monkeypatch, tmp_path):
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WANDB_DATA_DIR", "")  # the logger sets it
     monkeypatch.setenv("HOME", str(tmp_path))  # no .netrc
 
 
