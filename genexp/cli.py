@@ -3,19 +3,24 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
-from difflib import SequenceMatcher, get_close_matches
 from typing import Any, NoReturn
 
 from rich.console import Console
 
-from genexp.runs.config import ConfigError, check, nearest, register_resolvers
+from genexp.runs.config import ConfigError, check, nearest
+from genexp.runs.explain import explain, one_line
+from genexp.runs.folder import RunFolder
+from genexp.runs.job import CONFIG_ERROR, record_failure
+from genexp.runs.process import die_with_parent
 from genexp.runs.secrecy import refuse_secrets
 
 HELP = """\
 genexp: config-driven experiments for generative models.
 
   genexp train ...       train a model, evaluate its best checkpoint, write one run folder under outputs/
+  genexp repeat ...      train a recorded run anew, from its folder, and compare the results
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
@@ -33,10 +38,12 @@ Each verb explains itself with --help. Without a verb, options and overrides go 
 
 def main() -> None:
     """Entry point of the console script."""
+    die_with_parent()
     verbs: dict[str, Callable[[list[str]], None]] = {
-        "train": lambda rest: _hydra("train", _train, rest),
-        "evaluate": lambda rest: _hydra("evaluate", _evaluate, rest),
-        "sample": lambda rest: _hydra("sample", _sample, rest),
+        "train": _train_verb,
+        "repeat": _repeat,
+        "evaluate": lambda rest: _hydra("evaluate", rest),
+        "sample": lambda rest: _hydra("sample", rest),
         "compare": _compare,
         "wandb": _wandb,
         "published": _published,
@@ -60,8 +67,8 @@ def main() -> None:
         verbs[verb](rest)
     except ConfigError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt as stop:
-        _fail("interrupted; what was saved is in the run folder", getattr(stop, "exit_code", 130))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
 
 
 def _fail(line: str, code: int) -> NoReturn:
@@ -75,140 +82,127 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=170)
 
 
-def _hydra(verb: str, task: Callable[[Any], None], arguments: list[str]) -> None:
-    """Let Hydra compose the verb's config and call ``task`` with it, once per job; errors become one line each."""
+class Task:
+    """What Hydra calls with each composed config; launchers that run jobs elsewhere can pickle it.
+
+    Args:
+        verb: train, evaluate or sample.
+        command: the command line, as Lightning must find it when it starts further processes.
+    """
+
+    def __init__(self, verb: str, command: list[str]) -> None:
+        self.verb, self.command = verb, command
+        self.jobs = 0
+        self.failures: list[Exception] = []
+
+    def __call__(self, config: Any) -> None:
+        """Tell of a failure when it happens, record it, and let a multirun go on."""
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        sys.argv = self.command
+        self.jobs += 1
+        hydra = HydraConfig.get()
+        folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
+        before = folder.status()
+        try:
+            {"train": _train, "evaluate": _evaluate, "sample": _sample}[self.verb](config)
+        except Exception as error:
+            if "GENEXP_TRACE" in os.environ:
+                raise
+            print(f"genexp: error: {one_line(error)}", file=sys.stderr)
+            self.failures.append(error)
+            if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
+                code = CONFIG_ERROR if isinstance(error, ConfigError) else 1
+                record_failure(folder, before, "failed", one_line(error), exit_code=code)
+
+
+def _hydra(verb: str, arguments: list[str]) -> None:
+    """Let Hydra compose the verb's config and run it, once per job; errors become one line each."""
     import hydra
+    from hydra.core.plugins import Plugins
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    from genexp.hydra_plugins.grid import GridSweeper
+    from genexp.hydra_plugins.launcher import SubprocessLauncher
+    from genexp.hydra_plugins.random import RandomSweeper
+
+    for plugin in (GridSweeper, RandomSweeper, SubprocessLauncher):
+        # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
+        Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
+    task = Task(verb, sys.argv)
     arguments = sorted(arguments, key=lambda a: a not in ("-m", "--multirun"))  # Hydra takes it at either end only
-    register_resolvers(_swept(arguments))
+    if verb == "train":
+        arguments += _name_of_sweep(arguments)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
-    wants_trace = "GENEXP_TRACE" in os.environ
-
-    failures: list[Exception] = []
-    jobs = 0
-
-    def job(config: Any) -> None:
-        """Tell of a failure when it happens, and let a sweep go on."""
-        nonlocal jobs
-        sys.argv = original  # what Lightning starts further processes with
-        jobs += 1
-        try:
-            task(config)
-        except Exception as error:
-            if wants_trace:
-                raise
-            print(f"genexp: error: {_one_line(error)}", file=sys.stderr)
-            failures.append(error)
-
-    original, sys.argv = sys.argv, [f"genexp {verb}", *arguments]
+    sys.argv = [f"genexp {verb}", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(job)()
+        hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        if wants_trace:
+        if "GENEXP_TRACE" in os.environ:
             raise
-        _fail(_explain(error, verb, arguments), 2)
-    if failures:
-        if jobs > 1:
-            print(f"genexp: error: {len(failures)} of {jobs} jobs failed", file=sys.stderr)
+        _fail(explain(error, verb, arguments), 2)
+    if failures := task.failures:
+        if task.jobs > 1:
+            print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
         sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
 
 
-def _swept(arguments: list[str]) -> list[str]:
-    """Keys of the overrides with several values."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    try:
-        overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and a[0] != "-"])
-    except OverrideParseException:
-        return []  # Hydra tells of it
-    return [override.key_or_group for override in overrides if override.is_sweep_override()]
-
-
-def _one_line(error: Exception) -> str:
-    """An error in one line; what is not the user's input is named by its type too."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}"
-
-
-def _explain(error: Exception, verb: str, arguments: list[str]) -> str:
-    """One line for what Hydra found wrong with the overrides or the config files, with the nearest valid name."""
-    import re
-
-    from hydra.errors import OverrideParseException
-
-    text = str(error)
-    cause = error.__cause__
-    if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override}: {text.splitlines()[0]}; quote what the shell or Hydra would take apart: 'key=\"a b\"'"
-        )
-    if unknown := re.search(r"Could not override '([^']*)'", text):
-        name = unknown.group(1)
-        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"
-    if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
-        name = missing.group(1) or missing.group(2)
-        available = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        options = f" Available: {', '.join(available)}." if available else ""
-        return f"there is no config '{name}'.{nearest(name.rsplit('/', 1)[-1], available)}{options}"
-    if cause is not None and str(cause) not in text:
-        text = f"{text}: {cause}"
-    return " ".join(text.split())
-
-
-def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
-    """The key or group of the verb's config, with the groups that were chosen, that looks most like ``name``."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import DictConfig
-
-    GlobalHydra.instance().clear()
-    groups = [a for a in arguments if "=" in a and "." not in a.split("=")[0] and name not in a and "," not in a]
-    with initialize_config_module("genexp.conf", version_base="1.3"):
-        try:
-            config = compose(verb, overrides=groups)
-        except HydraException:
-            config = compose(verb)
-    keys: list[str] = []
-
-    def collect(node: Any, path: str) -> None:
-        for key in node if isinstance(node, DictConfig) else ():
-            keys.append(f"{path}.{key}" if path else str(key))
-            collect(node._get_node(key), keys[-1])
-
-    collect(config, "")
-    last_parts = {key.rpartition(".")[2] for key in keys}
-    if close := get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.7):
-        keys = [key for key in keys if key.rpartition(".")[2] == close[0]]
-        return f" Did you mean '{max(keys, key=lambda key: SequenceMatcher(a=name, b=key).ratio())}'?"
-    return nearest(name, keys)
+def _name_of_sweep(arguments: list[str]) -> list[str]:
+    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one."""
+    given = dict(a.split("=", 1) for a in arguments if "=" in a and a[0] != "-")
+    option = given.get("sweep", "null")
+    if "," in option:
+        raise ConfigError(f"sweep={option}: one sweep at a time")
+    is_multirun = option != "null" or any(a in ("-m", "--multirun", "hydra.mode=MULTIRUN") for a in arguments)
+    if not is_multirun or given.get("hydra.mode") == "RUN" or "name" in given:
+        return []
+    return [f"name={time.strftime('%Y%m%d-%H%M%S')}-{'sweep' if option == 'null' else option}"]
 
 
 def _train(config: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
 
     check(config)
     refuse_secrets(config)
     job = HydraConfig.get()
-    sweep = os.path.basename(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
-    OmegaConf.update(config, "name", os.path.basename(job.runtime.output_dir) if sweep else config.name)
-    OmegaConf.update(config, "sweep", sweep)
-    from genexp.runs.folder import RunFolder
+    folder = RunFolder(os.path.relpath(job.runtime.output_dir))
+    if config.dry_run:
+        from genexp.runs.plan import plan_one
+
+        plan_one(config, folder, console())
+        return
     from genexp.runs.train import train
 
-    folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     overrides = list(job.overrides.task)
     choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
-    try:
-        train(config, folder, overrides, choices, sweep, console())
-    except ConfigError:
-        folder.discard_if_empty()
-        raise
+    train(config, folder, overrides, choices, config.group, console())
+
+
+def _train_verb(arguments: list[str]) -> None:
+    """``run=FOLDER`` continues a run with the config that it holds; everything else is composed."""
+    runs = [a for a in arguments if a.startswith("run=")]
+    if not runs:
+        _hydra("train", arguments)
+        return
+    from genexp.runs.again import resume
+
+    resume(runs[-1].removeprefix("run="), [a for a in arguments if a not in runs], console())
+
+
+def _repeat(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="genexp repeat",
+        description="Train a recorded run anew, with the config in its folder, and compare the results with its own.",
+        epilog="example: genexp repeat outputs/x name=again trainer=cpu",
+    )
+    parser.add_argument("folder", help="a run folder")
+    parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
+    options = parser.parse_args(arguments)
+    from genexp.runs.again import repeat
+
+    repeat(options.folder, options.overrides, console())
 
 
 def _evaluate(config: Any) -> None:

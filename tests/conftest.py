@@ -16,6 +16,7 @@ def pytest_configure(config):
         "error",
         "ignore:.*LeafSpec:FutureWarning",  # PyTorch's own containers, used by Lightning
         "ignore:.*does not have many workers",
+        "ignore:The `srun` command is available",  # on a machine with Slurm
     ):
         config.addinivalue_line("filterwarnings", line)
     torch.set_num_threads(1)
@@ -47,7 +48,7 @@ def compose_train():
 
     def make(*overrides):
         with initialize_config_module("genexp.conf", version_base="1.3"):
-            return compose("train", ["name=test", "sweep=test", *overrides])
+            return compose("train", ["name=test", *overrides])
 
     return make
 

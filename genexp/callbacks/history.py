@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class History(Callback):
     device and read only when they are logged. A loss that is not finite stops the run before a checkpoint is written.
 
     Args:
-        path: the file, appended to.
+        path: the file; a resumed run keeps its rows up to the checkpoint.
         log_every_steps: training steps per row.
     """
 
@@ -36,12 +37,30 @@ class History(Callback):
         self._started = time.monotonic()
         self._file: Any = None
 
-    def setup(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
-        if trainer.is_global_zero and self._file is None:
-            is_new = not self.path.exists()
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self._sums, "steps": self._steps, "seconds": time.monotonic() - self._started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sums, self._steps = state_dict["sums"], state_dict["steps"]
+        self._started = time.monotonic() - state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if trainer.is_global_zero:
+            rows = self._rows_until(pl_module.images_seen)
+            temporary = self.path.with_name(self.path.name + ".tmp")
+            with open(temporary, "w", newline="") as file:
+                csv.writer(file).writerows([COLUMNS, *rows])
+            os.replace(temporary, self.path)
             self._file = open(self.path, "a", buffering=1, newline="")
-            if is_new:
-                csv.writer(self._file).writerow(COLUMNS)
+        self._sums = {name: value.to(pl_module.device) for name, value in self._sums.items()}
+
+    def _rows_until(self, images: int) -> list[list[str]]:
+        """What was written up to the checkpoint that training continues from; the rest will be written again."""
+        if not self.path.exists() or images == 0:
+            return []
+        with open(self.path, newline="") as file:
+            rows = [row for row in list(csv.reader(file))[1:] if len(row) == len(COLUMNS)]
+        return [row for row in rows if int(row[0]) <= images]
 
     def teardown(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
         self._close()

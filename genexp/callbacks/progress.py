@@ -58,6 +58,12 @@ class RunProgress(Callback):
         self._validation = "" if loss is None else f", val/loss {float(loss):.4g}"
 
     def teardown(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
+        self._end()
+
+    def on_exception(self, trainer: Trainer, pl_module: GenerativeModule, exception: BaseException) -> None:
+        self._end()  # teardown is not called then
+
+    def _end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

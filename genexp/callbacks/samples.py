@@ -28,6 +28,12 @@ class SampleGrid(Callback):
         self.folder, self.n, self.every, self.seed = folder, n, every_images, seed
         self._next = every_images
 
+    def state_dict(self) -> dict[str, int]:
+        return {"next": self._next}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._next = state_dict["next"]
+
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         if trainer.is_global_zero and pl_module.images_seen >= self._next:
             self._next = (pl_module.images_seen // self.every + 1) * self.every

@@ -161,6 +161,7 @@ class InMemoryData(LightningDataModule, ABC):
         """Training batches in the order of (seed, epoch); every process its part."""
         x, y, transform = self.training_source()
         order = TrainingOrder(self._limited(len(x)), self.batch_size, self.seed, *replica())
+        order.set_epoch(self._skip[0])  # workers begin to prepare batches before Lightning sets it
         order.skip(*self._skip)
         return self._dataloader(TensorBatches(x, y, transform), order)
 

@@ -15,20 +15,10 @@ from rich.table import Table
 
 from genexp.runs.config import ConfigError, nearest
 from genexp.runs.folder import RunFolder
+from genexp.runs.identity import BOOKKEEPING, flatten, without
 from genexp.runs.report import figure, protocol_text
 
-NOT_A_CONFIGURATION = (
-    "seed",
-    "name",
-    "sweep",
-    "tags",
-    "job_type",
-    "logger",
-    "samples",
-    "published",
-    "reproduced",
-    "metrics",
-)
+NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
 """Parts of the config, and groups, that do not distinguish two configurations."""
 
 
@@ -85,25 +75,12 @@ def _natural(path: Path) -> tuple[Any, ...]:
     return (path.parent, int(head) if head.isdigit() else -1, path.name)
 
 
-def flatten(config: Any, path: str = "") -> dict[str, str]:
-    """Leaves of a config by dotted key, as text."""
-    if isinstance(config, dict):
-        return {
-            k: v for key, node in config.items() for k, v in flatten(node, f"{path}.{key}" if path else key).items()
-        }
-    return {path: json.dumps(config) if not isinstance(config, str) else config}
-
-
 def configuration(run: RunFolder) -> dict[str, str]:
     """What distinguishes this run from others: the leaves of its resolved config, and the overrides' group choices."""
     resolved = OmegaConf.to_container(OmegaConf.load(run.config_file.with_name("resolved.yaml")))
-    for key in NOT_A_CONFIGURATION:
-        resolved.pop(key, None)
-    resolved.get("data", {}).pop("seed", None)
-    resolved.get("data", {}).pop("root", None)
     choices = OmegaConf.load(run.config_file.with_name("choices.yaml"))
     groups = {f"={g}": str(choice) for g, choice in choices.items() if g.split("/")[0] not in NOT_A_CONFIGURATION}
-    return {**groups, **flatten(resolved)}
+    return {**groups, **without(flatten(resolved), NOT_A_CONFIGURATION)}
 
 
 def differences(configurations: list[dict[str, str]]) -> list[str]:

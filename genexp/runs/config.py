@@ -1,7 +1,6 @@
 """A composed config, checked before anything heavy is imported, and turned into objects."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -57,18 +56,6 @@ def nearest(name: str, names: Sequence[str]) -> str:
     """`` Did you mean 'x'?`` for the most similar of ``names``, or an empty string."""
     match = get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
-
-
-def slug(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
-    """Folder of a multirun's job, ``3-model_made-seed_0``: its number and the overrides that differ between jobs, with
-    nothing that a path, the shell or ``run=...`` would have to quote."""
-    differing = [item for item in overrides if item.split("=")[0].lstrip("+") in swept]
-    return re.sub(r"[^\w.+-]", "_", "-".join([str(number), *(item.replace("/", ".") for item in differing)]))[:120]
-
-
-def register_resolvers(swept: Sequence[str]) -> None:
-    """Make ``${slug:number,overrides}`` known to OmegaConf, for a multirun over the keys ``swept``."""
-    OmegaConf.register_new_resolver("slug", lambda number, overrides: slug(number, overrides, swept), replace=True)
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -165,6 +152,12 @@ def check(config: DictConfig) -> None:
     for key, value in counts.items():
         if value is not None and not (isinstance(value, int) and value >= 1):
             raise ConfigError(f"{key}={value}: must be a whole number of at least 1")
+    if training.ema_decay is not None and not 0 < training.ema_decay < 1:
+        raise ConfigError(f"training.ema_decay={training.ema_decay}: must be between 0 and 1, e.g. 0.999, or null")
+    if not training.checkpoint_every_minutes >= 0:
+        raise ConfigError(
+            f"training.checkpoint_every_minutes={training.checkpoint_every_minutes}: must not be negative"
+        )
     if not isinstance(config.seed, int):
         raise ConfigError(f"seed={config.seed}: must be a whole number")
     if training.patience is not None and training.monitor is None:

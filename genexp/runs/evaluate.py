@@ -101,7 +101,8 @@ def compute(
 
 
 def load(run: str | Path, checkpoint: str = "best", allow_targets: tuple[str, ...] = ()) -> GenerativeModule:
-    """The trained model of a run folder, in evaluation mode on the CPU; weights only, no pickle is executed.
+    """The trained model of a run folder, in evaluation mode on the CPU; weights only, no pickle is executed. A run with an
+    exponential moving average of its weights gives the average.
 
     Args:
         run: a run folder.
@@ -126,7 +127,7 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
         )
     state = checkpoints.load(path)
     model = instantiate(config, "model", extra)
-    model.load_state_dict(state["state_dict"])
+    model.load_state_dict(state.get("ema", state["state_dict"]))
     model.on_load_checkpoint(state)
     return model.eval()
 
@@ -149,7 +150,7 @@ def about_checkpoint(model: GenerativeModule, config: DictConfig, checkpoint: st
     return {
         "checkpoint": checkpoint,
         "selection": selection,
-        "ema": False,
+        "ema": config.training.get("ema_decay") or False,
         "images_seen": model.images_seen,
         "train_seed": config.seed,
     }

@@ -1,54 +1,22 @@
 """The folder of a run: what it holds, and how it is written so that nothing is lost."""
 
+import fcntl
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from genexp.runs.config import ConfigError
-
-PACKAGES = (
-    "genexp",
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "hydra-core",
-    "omegaconf",
-    "torch-fidelity",
-    "numpy",
-)
+from genexp.runs.record import environment, now, write_atomically
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def git_state() -> dict[str, Any]:
-    """Commit of the code that runs and whether it was changed since; empty outside a repository."""
-
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        if git("ls-files", "--error-unmatch", __file__):
-            return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        pass
-    return {}
+class FolderInUse(ConfigError):
+    """Another process trains in a run folder."""
 
 
 class RunFolder:
@@ -94,40 +62,55 @@ class RunFolder:
         """The config as composed, interpolations included: paths from the environment are found anew."""
         return OmegaConf.load(self.config_file)
 
-    def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
-        """Claim the folder for a new run.
+    def holds_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config_file.is_file()
+
+    def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str], **entries: Any) -> None:
+        """Record what is about to run, and with what.
 
         Args:
             config: the composed config.
             overrides: what it was composed with.
             choices: the option of every config group.
-
-        Raises:
-            ConfigError: it already holds a run.
+            entries: further entries of ``status.json``.
         """
-        if self.config_file.exists():
-            state = self.status().get("state", "unknown")
-            raise ConfigError(f"name={config.name}: {self.path} already holds a run ({state}); choose another name")
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         self.samples.mkdir(exist_ok=True)
-        write_atomically(self.config_file, OmegaConf.to_yaml(config))
-        write_atomically(self.config_file.with_name("resolved.yaml"), OmegaConf.to_yaml(config, resolve=True))
-        write_atomically(self.config_file.with_name("overrides.yaml"), OmegaConf.to_yaml(overrides))
-        write_atomically(self.config_file.with_name("choices.yaml"), OmegaConf.to_yaml(choices))
-        self.set_status(
-            "running",
-            started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            command=" ".join(sys.argv),
-            python=platform.python_version(),
-            machine=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-            versions={package: version(package) for package in PACKAGES},
-            git=git_state(),
-        )
+        beside = self.config_file.with_name
+        write_atomically(beside("resolved.yaml"), OmegaConf.to_yaml(config, resolve=True))
+        write_atomically(beside("overrides.yaml"), OmegaConf.to_yaml(overrides))
+        write_atomically(beside("choices.yaml"), OmegaConf.to_yaml(choices))
+        write_atomically(self.config_file, OmegaConf.to_yaml(config))  # last: with it the folder holds a run
+        record = environment(self.config_file.parent)
+        self.set_status("running", **{"started": now(), **record, **entries})
 
-    def discard_if_empty(self) -> None:
-        """Remove the folder if nothing was written into it."""
-        if self.path.is_dir() and not any(self.path.iterdir()):
-            self.path.rmdir()
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Own the folder while the block runs; the system gives it free however the process ends. A folder into which
+        nothing was written disappears again.
+
+        Raises:
+            FolderInUse: another process owns it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / ".lock"
+        with open(path, "a+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by loader workers
+            except OSError as error:
+                file.seek(0)
+                raise FolderInUse(f"{self.path} is in use by {file.read() or 'another process'}") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+                if not [entry for entry in self.path.iterdir() if entry != path]:
+                    path.unlink()
+                    self.path.rmdir()
 
     def status(self) -> dict[str, Any]:
         """What ``status.json`` holds: ``state`` is running, done, failed or interrupted."""
@@ -136,7 +119,7 @@ class RunFolder:
 
     def set_status(self, state: str, **entries: Any) -> None:
         """Change the state, keep the other entries, add ``entries`` and the time."""
-        status = {**self.status(), "state": state, **entries, "updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        status = {**self.status(), "state": state, **entries, "updated": now()}
         write_atomically(self.path / "status.json", json.dumps(status, indent=2) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:

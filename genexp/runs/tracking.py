@@ -7,7 +7,6 @@ import netrc
 import os
 import time
 from http.client import HTTPException
-from itertools import pairwise
 from secrets import token_hex
 from urllib.error import HTTPError
 from urllib.parse import urlparse
@@ -23,7 +22,7 @@ from genexp.runs.folder import RunFolder
 from genexp.runs.report import common_protocol, protocol_text
 from genexp.runs.wandb_offline import next_step, parts
 
-RECORDED = ("git", "versions", "python", "machine", "command", "started")
+RECORDED = ("git", "git_here", "versions", "python", "machine", "command", "started", "data_checksums")
 """Entries of ``status.json`` that go into the config of the W&B run, under ``run``."""
 DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_prob": "max"}
 """Validation quantities whose best value the summary keeps beside the last one."""
@@ -163,7 +162,7 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
         summary[record["key"] + suffix] = record["value"]
     logger.experiment.summary.update(summary)
     if records:
-        logger.experiment.log({"images": summary["images"]}, commit=False)  # the step of the tables
+        logger.experiment.log({"images": records[-1]["images_seen"]}, commit=False)  # the step of the tables
         protocol = common_protocol([record["protocol"] for record in records])
         logger.experiment.config.update({"protocol": protocol}, allow_val_change=True)
         columns = ["key", "value", "stderr", "unit", "kind", "direction", "n", "checkpoint", "protocol"]
@@ -180,17 +179,16 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
 
 
 def cost(folder: RunFolder) -> dict[str, float]:
-    """Images seen, minutes of training, validation included, and images per second, over all parts of a resumed run; from
-    ``metrics.csv``."""
+    """Images seen, minutes of training, validation included, and images per second; from the last row of ``metrics.csv``."""
     if not folder.history.exists():
         return {}
     with open(folder.history, newline="") as file:
-        rows = [(0, 0.0), *((int(r["images"]), float(r["seconds"])) for r in csv.DictReader(file))]
-    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rows) if b[0] >= a[0] and b[1] >= a[1]]
-    images, seconds = sum(step[0] for step in steps), sum(step[1] for step in steps)
-    return {"images": rows[-1][0], "cost/minutes": seconds / 60} | (
-        {"cost/images_per_second": images / seconds} if seconds else {}
-    )
+        rows = list(csv.DictReader(file))
+    if not rows:
+        return {}
+    images, seconds = int(rows[-1]["images"]), float(rows[-1]["seconds"])
+    speed = {"cost/images_per_second": images / seconds} if seconds else {}
+    return {"images": images, "cost/minutes": seconds / 60} | speed
 
 
 def add_evaluation(trained: DictConfig, folder: RunFolder, console: Console) -> None:

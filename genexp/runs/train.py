@@ -1,7 +1,8 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
 import logging
-import signal
+import shlex
+import sys
 import time
 import traceback
 import warnings
@@ -10,32 +11,33 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
+from genexp.callbacks.checkpoints import Checkpoints
 from genexp.callbacks.clock import Clock
 from genexp.callbacks.curves import Curves
+from genexp.callbacks.ema import EMA
 from genexp.callbacks.history import History
 from genexp.callbacks.progress import RunProgress
 from genexp.callbacks.samples import SampleGrid
+from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
 from genexp.probability.randomness import key
 from genexp.runs import tracking
 from genexp.runs.checkpoint import AtomicCheckpointIO
-from genexp.runs.config import ConfigError, instantiate, nearest
+from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
 from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
 from genexp.runs.folder import RunFolder
+from genexp.runs.record import now
 from genexp.runs.report import metrics_table, verdict
+from genexp.runs.resume import batches_done, check_same, last_good
+from genexp.runs.slurm import requeue
 
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by a signal; what was saved is kept. ``exit_code`` is 130 for SIGINT, 143 for SIGTERM."""
-
-    def __init__(self, exit_code: int) -> None:
-        self.exit_code = exit_code
+LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
+"""Entries of ``training`` that say when it ends."""
 
 
 def train(
@@ -48,6 +50,9 @@ def train(
 ) -> None:
     """The verb: check everything, train, evaluate the best checkpoint, report.
 
+    With ``config.resume`` a run that the folder holds continues from its last good checkpoint; one that is done is left
+    alone.
+
     Args:
         config: the composed config.
         folder: where the run goes.
@@ -57,36 +62,87 @@ def train(
         console: where to write.
 
     Raises:
-        ConfigError: the config is wrong; nothing was written.
+        ConfigError: the config is wrong, or the folder is not free; nothing was changed.
+        Interrupted: a signal ended the run; a checkpoint was saved.
         Exception: whatever ended the run; ``status.json`` says so.
     """
     if rank_zero_only.rank:  # a further process of a distributed run: the first one keeps the record
-        model, data, _ = prepare(config, Console(quiet=True))
-        fit(config, model, data, folder, [], Console(quiet=True))
+        quiet = Console(quiet=True)
+        model, data, _ = prepare(config, quiet)
+        with Stop() as stop:
+            fit(config, model, data, folder, [], quiet, stop, last_good(folder, quiet))
         return
+    with Stop() as stop, folder.lock():
+        if folder.holds_run():
+            state = folder.status().get("state", "unknown")
+            if not config.resume:
+                raise ConfigError(
+                    f"name={config.name}: {folder.path} already holds a run ({state}); choose another name, or resume=true"
+                )
+            check_same(folder.config(), config, str(folder.path))
+            if state == "done" and _same_end(folder.config(), config):
+                console.print(f"[bold]{folder.path}[/bold] is done", highlight=False, soft_wrap=True)
+                return
+        try:
+            _train(config, folder, overrides, choices, group, console, stop)
+        except Interrupted as interrupted:
+            requeue(interrupted.signum, stop, console)
+            raise
+
+
+def _train(
+    config: DictConfig,
+    folder: RunFolder,
+    overrides: list[str],
+    choices: dict[str, str],
+    group: str | None,
+    console: Console,
+    stop: Stop,
+) -> None:
     model, data, metrics = prepare(config, console)
-    folder.begin(config, overrides, choices)
+    before = folder.status() if folder.holds_run() else {}
+    resumed = last_good(folder, console) if before else None
+    entries: dict[str, Any] = {"data_checksums": {split: data.fingerprint(split) for split in SPLITS}}
+    if before:
+        if entries["data_checksums"] != before.get("data_checksums"):
+            raise ConfigError(f"data={data.name}: not the data that the run in {folder.path} was trained on")
+        images = resumed[1]["images_seen"] if resumed else 0
+        again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
+        entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
+        entries["resumed"] = [*before.get("resumed", []), again]
+        where = resumed[0] if resumed else "there is no checkpoint yet"
+        console.print(f"  continues from {images:,} images ({where})", highlight=False, soft_wrap=True)
+    folder.begin(config, overrides, choices, **entries)
     loggers: list[Any] = []
     failed = True
+    minutes = before.get("minutes", 0.0)
     try:
         loggers += tracking.make_loggers(config, folder, group, console)
         tracking.watch(config, loggers, model)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
-        trainer = fit(config, model, data, folder, loggers, console)
-        minutes = (time.monotonic() - started) / 60
+        try:
+            trainer = fit(config, model, data, folder, loggers, console, stop, resumed)
+        finally:
+            minutes += (time.monotonic() - started) / 60
+            folder.set_status("running", minutes=round(minutes, 3))
         records = finish(config, data, metrics, folder, trainer, console)
         console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
-        folder.set_status("done", minutes=round(minutes, 2), verdict=judge(config, records, console))
+        folder.set_status("done", verdict=judge(config, records, console))
         failed = False
-    except KeyboardInterrupt:
-        folder.set_status("interrupted")
+    except Interrupted as interrupted:
+        folder.set_status("interrupted", error=str(interrupted))
+        console.print(f"{interrupted}; to continue: genexp train run={folder.path}", highlight=False, soft_wrap=True)
         raise
     except Exception as error:
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
         tracking.finish(loggers, folder, failed, console)
+
+
+def _same_end(stored: DictConfig, new: DictConfig) -> bool:
+    return all(stored.training[key] == new.training[key] for key in LIMITS)
 
 
 def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric]]:
@@ -96,6 +152,7 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
         ConfigError: naming what is wrong.
     """
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # one process on a cluster is a choice
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     extra = list(config.allow_targets)
     device_of(config.trainer.accelerator)
@@ -128,8 +185,14 @@ def fit(
     folder: RunFolder,
     loggers: list[Any],
     console: Console,
+    stop: Stop,
+    resumed: tuple[str, dict[str, Any]] | None,
 ) -> Trainer:
-    """Run Lightning's trainer with the callbacks of every run."""
+    """Run Lightning's trainer with the callbacks of every run.
+
+    Args:
+        resumed: the checkpoint to continue from and its content, or None.
+    """
     training = config.training
     trainer = instantiate(
         config,
@@ -139,7 +202,7 @@ def fit(
         check_val_every_n_epoch=training.validate_every_epochs,
         gradient_clip_val=training.gradient_clip_norm,
         log_every_n_steps=training.log_every_steps,
-        callbacks=make_callbacks(config, data, folder, console),
+        callbacks=make_callbacks(config, data, folder, console, stop),
         plugins=[AtomicCheckpointIO()],
         logger=loggers,
         default_root_dir=str(folder.path),
@@ -147,16 +210,21 @@ def fit(
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
+        enable_checkpointing=False,  # a callback of ours does it
     )
-    try:
-        trainer.fit(model, datamodule=data)
-    except SystemExit as exit:  # Lightning's answer to SIGINT and SIGTERM
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which Lightning switched off
-        raise Interrupted(143 if isinstance(exit, SIGTERMException) else 130) from exit
+    path = None
+    if resumed is not None:
+        path, state = resumed
+        if state["callbacks"]["Checkpoints"]["is_end"] == [training[key] for key in LIMITS]:
+            trainer.datamodule = data  # for the samples
+            return trainer
+        data.skip(*batches_done(state))
+    with stop.deferred():
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     return trainer
 
 
-def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Console) -> list[Callback]:
+def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Console, stop: Stop) -> list[Callback]:
     """The callbacks of every run, in the order in which they act."""
     training = config.training
     per_epoch = data.size("train")
@@ -170,17 +238,12 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
         Curves(folder.history, folder.path / "curves.png"),
     ]
-    checkpoints = ModelCheckpoint(  # without a metric to monitor, the best is the last
-        dirpath=folder.checkpoints,
-        filename="best",
-        monitor=training.monitor,
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
-    callbacks.append(checkpoints)
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
+    if training.ema_decay is not None:
+        callbacks.append(EMA(training.ema_decay))
+    end = [training[key] for key in LIMITS]
+    callbacks.append(Checkpoints(folder.checkpoints, training.monitor, training.checkpoint_every_minutes, stop, end))
     return callbacks
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from genexp.runs.compare import find_runs
 from genexp.runs.config import ConfigError
-from genexp.runs.folder import write_atomically
+from genexp.runs.record import write_atomically
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
 

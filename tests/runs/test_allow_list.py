@@ -14,7 +14,7 @@ DANGEROUS = [
     "joblib.load",
     "torch.nn.init.torch.load",  # begins with an allowed prefix
     "torch.nn.init.warnings.warn",
-    "genexp.runs.folder.subprocess.run",
+    "genexp.runs.record.subprocess.run",
     "genexp.runs.folder.os.system",
     "pytorch_lightning.trainer.trainer.os.system",
 ]

@@ -75,7 +75,7 @@ def test_a_run_and_its_evaluation_arrive_as_one_run(server, tmp_path, tiny):
 
 
 def test_a_sweep_that_ran_offline_is_uploaded_as_a_group_by_one_command(server, monkeypatch, tiny):
-    out = run(*tiny("made", "-m", "seed=0,1", "sweep=s", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
+    out = run(*tiny("made", "-m", "seed=0,1", "name=s", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
     command = next(line for line in out.splitlines() if "wandb sync" in line).split("server: ")[1]
     assert server.runs == {}
     environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}

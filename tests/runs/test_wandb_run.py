@@ -27,7 +27,7 @@ def nowhere(monkeypatch, tmp_path):
 
 
 def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
-    command = tiny("vae", "-m", "seed=0,1", "sweep=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
+    command = tiny("vae", "-m", "seed=0,1", "name=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
     code, out, err = genexp(*command)
     assert code == 0, err
     assert out.count("there is no API key") == 2 and "wandb sync outputs/s/*/wandb/offline-run-*" in out
@@ -86,13 +86,20 @@ def exported_rows(path, names):
         ]
 
 
-def test_the_export_of_an_offline_run_equals_its_own_history(genexp, tiny):
-    genexp(*tiny("vae", "name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=bound", "metrics.bound.ks=[1]"))
-    settle(parts(genexp.folder / "outputs/a")[0])
-    code, out, err = genexp("evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[3]")
-    assert code == 0 and "wandb sync outputs/a/wandb/offline-run-*" in out, err
-    _, second = parts(genexp.folder / "outputs/a")
-    settle(second)
+def test_the_export_of_a_resumed_and_evaluated_offline_run_equals_its_own_history(genexp, tiny):
+    command = tiny(
+        "vae", "name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=bound", "metrics.bound.ks=[1]"
+    )
+    for number, arguments in enumerate(
+        (
+            command,
+            [*command, "training.max_images=3000", "resume=true"],
+            ["evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[3]"],
+        )
+    ):
+        code, out, err = genexp(*arguments)
+        assert code == 0 and "wandb sync outputs/a/wandb/offline-run-*" in out, err
+        settle(parts(genexp.folder / "outputs/a")[number])
     code, out, err = genexp("wandb", "export", "outputs/a", "--output", "exported")
     assert code == 0, err
     with open("outputs/a/metrics.csv") as file:

@@ -1,0 +1,84 @@
+"""When checkpoints are written: after every validation, every few minutes, and when the run is asked to end."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from genexp.callbacks.stop import Stop
+from genexp.families.base import GenerativeModule
+
+
+class Checkpoints(Callback):
+    """Writes ``last.ckpt``, keeps the one before it as ``previous.ckpt``, and the best as ``best.ckpt``.
+
+    All are written at points from which training continues exactly: after a whole training step, or after a validation.
+    A file is never changed, only replaced, so equal ones are hard links.
+
+    Args:
+        folder: where they go.
+        monitor: validation metric whose smallest value is the best; None makes the best the last.
+        every_minutes: time between two checkpoints within an epoch.
+        stop: tells that the run is asked to end.
+        end: the limits of training; a checkpoint written at its end keeps them as ``is_end``.
+    """
+
+    def __init__(
+        self, folder: Path, monitor: str | None, every_minutes: float, stop: Stop, end: list[int | None]
+    ) -> None:
+        self.folder, self.monitor, self.every, self.stop, self.end = folder, monitor, every_minutes * 60, stop, end
+        self.best: float | None = None
+        self.is_end: list[int | None] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "is_end": self.is_end}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        self.stop.install()
+        self._due = time.monotonic() + self.every
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
+        wanted = self.stop.requested is not None or time.monotonic() >= self._due
+        if trainer.strategy.reduce_boolean_decision(wanted, all=False):
+            if trainer.is_last_batch or trainer.should_stop:
+                return  # the epoch ends first: after its validation, or within the next epoch
+            self._save(trainer)
+            self._leave_if_asked(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        value = None if self.monitor is None else float(trainer.callback_metrics[self.monitor])
+        is_best = value is None or self.best is None or value < self.best
+        self.best = value if is_best else self.best
+        self.is_end = self.end if trainer.should_stop else None
+        self._save(trainer)
+        if is_best and trainer.is_global_zero:
+            replace_with_copy(self.folder / "last.ckpt", self.folder / "best.ckpt")
+        self._leave_if_asked(trainer)
+
+    def _leave_if_asked(self, trainer: Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(self.stop.requested is not None, all=False):
+            self.stop.leave()
+
+    def _save(self, trainer: Trainer) -> None:
+        last = self.folder / "last.ckpt"
+        if trainer.is_global_zero and last.exists():
+            replace_with_copy(last, self.folder / "previous.ckpt")
+        trainer.save_checkpoint(last)
+        self._due = time.monotonic() + self.every
+
+
+def replace_with_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a copy of ``source`` in one step: a hard link, or bytes where the file system has no links."""
+    temporary = target.with_name(target.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

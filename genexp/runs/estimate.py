@@ -1,0 +1,191 @@
+"""How long a sweep takes: from finished runs like its jobs on this machine, or from a short measurement."""
+
+import csv
+import heapq
+import json
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from genexp.runs.folder import RunFolder
+from genexp.runs.identity import identity, without
+from genexp.runs.job import Job
+
+LENGTH = ("seed", "data.seed", "training.max_images", "training.max_steps", "training.max_epochs", "training.patience")
+"""What decides how long a run goes on, not how long an image takes."""
+NUMBER = r"-?\d+(\.\d*)?(e[+-]?\d+)?"
+FRACTION = r"-?\d+(\.\d*(e[+-]?\d+)?|e[+-]?\d+)"
+RECENT = 100
+"""Finished runs that are looked at, newest first."""
+PROBE_S = 60
+"""A measurement that takes longer is given up."""
+
+
+@dataclass
+class Speed:
+    """Of a run: seconds for a training image, for all besides training, and images in an epoch where that is known."""
+
+    image_s: float
+    fixed_s: float
+    epoch_images: int | None
+    source: str
+
+
+def shape(leaves: dict[str, str]) -> frozenset[tuple[str, str]]:
+    """What decides how long an image takes: the identity of a run without its length, its seed, the numbers of its
+    optimizers, and fractions such as learning rates and weights of losses."""
+
+    def is_free(key: str, value: str) -> bool:
+        of_optimizer = "optimizer" in key or "scheduler" in key
+        return bool(re.fullmatch(NUMBER if of_optimizer else FRACTION, value))
+
+    return frozenset((k, v) for k, v in without(leaves, LENGTH).items() if not is_free(k, v))
+
+
+def speed_of(run: RunFolder) -> Speed | None:
+    """Of a finished run on this machine; None if it does not tell."""
+    status = run.status()
+    machine = status.get("machine")
+    is_here = isinstance(machine, dict) and machine.get("node") == platform.node()
+    if status.get("state") != "done" or not is_here or not run.history.is_file():
+        return None
+    with open(run.history) as file:
+        rows = list(csv.DictReader(file))
+    images = max((int(row["images"]) for row in rows), default=0)
+    if not images:
+        return None
+    training_s = max(float(row["seconds"]) for row in rows)
+    started, ended = (datetime.strptime(status[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("started", "updated"))
+    fixed_s = 0.0 if status.get("resumed") else max(0.0, (ended - started).total_seconds() - training_s)
+    first = [int(row["images"]) for row in rows if row["metric"].startswith("val/") and row["epoch"] == "0"]
+    return Speed(training_s / images, fixed_s, min(first, default=None), "finished runs")
+
+
+def finished(outputs: Path) -> dict[Any, Speed]:
+    """Speeds of the finished runs below a folder, by the shape of their config."""
+    found = [path for pattern in ("*/status.json", "*/*/status.json") for path in outputs.glob(pattern)]
+    speeds: dict[Any, Speed] = {}
+    for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)[:RECENT]:
+        resolved = path.parent / ".hydra" / "resolved.yaml"
+        if resolved.is_file() and (speed := speed_of(RunFolder(path.parent))):
+            speeds.setdefault(shape(identity(OmegaConf.to_container(OmegaConf.load(resolved)))), speed)
+    return speeds
+
+
+def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | None]:
+    """Train a few steps of each config in one process of its own; None where that was not possible."""
+    command = [sys.executable, "-m", "genexp.runs.probe"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(configs), capture_output=True, text=True, env=environment, timeout=PROBE_S
+        )
+        lines = done.stdout.strip().splitlines()
+        speeds = json.loads(lines[-1]) if lines else []
+    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+        speeds = []
+    source = "a few steps; training only"
+    found = [Speed(s["image_s"], 0.0, s["epoch_images"], source) if s else None for s in speeds]
+    return found or [None] * len(configs)
+
+
+def seconds_of(job: Job, speed: Speed) -> float | None:
+    """How long a job takes; None if its length is not known."""
+    training, done = job.config["training"], job.images
+    limits = [training["max_images"], training["max_steps"] and training["max_steps"] * training["batch_size"]]
+    if training["max_epochs"] is not None and speed.epoch_images:
+        limits.append(training["max_epochs"] * speed.epoch_images)
+    known = [limit for limit in limits if limit is not None]
+    return speed.fixed_s + max(0, min(known) - done) * speed.image_s if known else None
+
+
+@dataclass
+class Estimate:
+    """Seconds of each job, by its folder, and where they come from."""
+
+    seconds: dict[Path, float]
+    sources: set[str]
+
+
+def estimate(jobs: Sequence[Job], outputs: Path, probe: bool, environment: Mapping[str, str]) -> Estimate:
+    """How long jobs take.
+
+    Args:
+        jobs: with their configs.
+        outputs: folder with earlier runs at most two levels down.
+        probe: whether to measure what they do not tell.
+        environment: of the process that measures.
+    """
+    shapes = [shape(job.identity) for job in jobs]
+    known: dict[Any, Speed | None] = dict(finished(outputs)) if jobs and outputs.is_dir() else {}
+    unknown = {s: job.config for s, job in zip(shapes, jobs, strict=True) if s not in known}
+    if probe and unknown:
+        known |= zip(unknown, measure(list(unknown.values()), environment), strict=True)
+    result = Estimate({}, set())
+    for job, key in zip(jobs, shapes, strict=True):
+        speed = known.get(key)
+        if speed and (seconds := seconds_of(job, speed)) is not None:
+            result.seconds[job.folder.path] = seconds
+            result.sources.add(speed.source)
+    return result
+
+
+class Clock:
+    """Tells how much of a batch of jobs is done and how long the rest takes, corrected by how long the finished ones took.
+
+    Args:
+        jobs: to be run.
+        expected: how long they take.
+        n_jobs: at the same time.
+        console: where to write.
+    """
+
+    def __init__(self, jobs: Sequence[Job], expected: Estimate, n_jobs: int, console: Console) -> None:
+        self.waiting = [job.folder.path for job in jobs]
+        self.expected, self.n_jobs, self.console, self.total = expected, n_jobs, console, len(jobs)
+        self.took: dict[Path, float] = {}
+
+    def left(self) -> float | None:
+        """Seconds until the last job ends; None if nothing is known about one of them."""
+        seconds = self.expected.seconds
+        told = [(t, seconds[path]) for path, t in self.took.items() if seconds.get(path)]
+        factor = sum(t for t, _ in told) / sum(e for _, e in told) if told else 1.0
+        mean = sum(self.took.values()) / len(self.took) if self.took else None
+        slots = [0.0] * self.n_jobs
+        for path in self.waiting:
+            one = seconds[path] * factor if path in seconds else mean
+            if one is None:
+                return None
+            heapq.heapreplace(slots, slots[0] + one)
+        return max(slots)
+
+    def announce(self) -> None:
+        """Before the start: how many jobs, how long, and how that is known."""
+        if self.waiting:
+            left = self.left()
+            time = f"about {duration(left)} ({', '.join(sorted(self.expected.sources))})" if left else "time unknown"
+            self.console.print(f"{self.total} job{'s' * (self.total > 1)} to run, {time}", markup=False)
+
+    def job_ended(self, path: Path, seconds: float) -> None:
+        """One job ended, well or not, after so many seconds."""
+        self.took[path] = seconds
+        self.waiting.remove(path)
+        if self.waiting:
+            left = self.left()
+            time = f", about {duration(left)} left" if left else ""
+            self.console.print(f"{self.total - len(self.waiting)} of {self.total} done{time}", markup=False)
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

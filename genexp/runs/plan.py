@@ -1,0 +1,137 @@
+"""What a sweep is about to do, found out before it starts: every job's config composed, checked and looked up on disk."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from genexp.runs.config import ConfigError
+from genexp.runs.estimate import Clock, estimate
+from genexp.runs.folder import RunFolder
+from genexp.runs.identity import differing, identity
+from genexp.runs.job import Job
+
+
+def runs_in(folder: Path) -> list[RunFolder]:
+    """The run folders of a sweep."""
+    found = sorted(folder.glob("*/status.json")) if folder.is_dir() else []
+    return [RunFolder(path.parent) for path in found]
+
+
+def identity_of(run: RunFolder) -> dict[str, str] | None:
+    """Of a run on disk; None if it ended before it had a config."""
+    path = run.config_file.with_name("resolved.yaml")
+    return identity(OmegaConf.to_container(OmegaConf.load(path))) if path.is_file() else None
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse to begin a sweep where there is one.
+
+    Raises:
+        ConfigError: ``folder`` holds runs.
+    """
+    if count := len(runs_in(folder)):
+        raise ConfigError(
+            f"name={folder.name}: {folder} already holds {count} run{'s' * (count > 1)}; resume=true continues "
+            "the sweep and leaves alone what is done, or choose another name"
+        )
+
+
+def look_up(jobs: Sequence[Job], folder: Path, resume: bool) -> None:
+    """Decide what is to be done for every job: a run of the same identity is that job, whatever its folder is called.
+
+    Args:
+        jobs: of one batch; their ``action``, ``detail``, ``name`` and ``folder`` are set.
+        folder: of the sweep.
+        resume: whether earlier runs in it are continued.
+
+    Raises:
+        ConfigError: a folder has the name of a job and another run in it; two jobs have one name.
+    """
+    earlier = {run.path: identity_of(run) for run in (runs_in(folder) if resume else [])}
+    owner = {_frozen(found): path for path, found in earlier.items() if found is not None}
+    seen: dict[Any, Job] = {}
+    names: dict[str, Job] = {}
+    for job in jobs:
+        if job.error is not None:
+            continue
+        key = _frozen(job.identity)
+        if key in seen:
+            job.action, job.detail = "twin", seen[key].name
+            continue
+        seen[key] = job
+        if path := owner.get(key):
+            job.folder, job.name = RunFolder(path), path.name
+            _take_up(job)
+        elif (there := earlier.get(job.folder.path)) is not None:
+            keys = differing(there, job.identity)
+            values = ", ".join(f"{k} ({there.get(k, 'absent')}, now {job.identity.get(k, 'absent')})" for k in keys[:4])
+            raise ConfigError(
+                f"{job.folder.path} holds a run of this name that differs in {values}{', ...' * (len(keys) > 4)}: set them "
+                "back, or choose another name"
+            )
+        if twin := names.setdefault(job.name, job) is not job and names[job.name]:
+            keys = ", ".join(differing(twin.identity, job.identity)[:4])
+            raise ConfigError(f"two jobs would be called {job.name}, and differ in {keys}")
+
+
+def _frozen(leaves: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(leaves.items())
+
+
+def _take_up(job: Job) -> None:
+    """Decide what is left to do in a folder that holds the job's run."""
+    state = job.folder.status().get("state", "unknown")
+    if state == "done":
+        job.action = "done"
+    elif any(job.folder.checkpoints.glob("*.ckpt")):
+        job.images = images_seen(job.folder)
+        job.action, job.detail = "resume", f"{state} after {job.images:,} images"
+    else:
+        job.detail = f"{state} before its first checkpoint"
+
+
+def images_seen(run: RunFolder) -> int:
+    """How far the history of a run goes."""
+    if not run.history.is_file():
+        return 0
+    with open(run.history) as file:
+        return max((int(row["images"]) for row in csv.DictReader(file)), default=0)
+
+
+WORDS = {"run": "run", "resume": "resume", "done": "skip: done", "twin": "skip: the same run as", "invalid": "invalid:"}
+
+
+def show(jobs: Sequence[Job], console: Console) -> None:
+    """Print the plan as a numbered list."""
+    width = max(len(job.name) for job in jobs)
+    for number, job in enumerate(jobs, 1):
+        detail = f" ({job.detail})" if job.detail and job.action in ("run", "resume") else f" {job.detail}".rstrip()
+        line = f"{number:4}  {job.name:{width}}  {WORDS[job.action]}{detail}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
+    """Print what a single run would do, and for how long.
+
+    Raises:
+        ConfigError: its folder is taken.
+    """
+    resolved = OmegaConf.to_container(config, resolve=True)
+    job = Job(config.name, [], folder, resolved, identity(resolved))
+    if status := folder.status():
+        if not config.resume:
+            raise ConfigError(
+                f"name={config.name}: {folder.path} already holds a run ({status['state']}); resume=true continues it, "
+                "or choose another name"
+            )
+        _take_up(job)
+    else:
+        folder.path.rmdir()  # Hydra made it
+    show([job], console)
+    todo = [job] if job.action in ("run", "resume") else []
+    Clock(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()

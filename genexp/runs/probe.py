@@ -1,0 +1,80 @@
+"""Measure how fast configs train, a few steps each: a process of its own, configs in and speeds out as JSON."""
+
+import json
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+
+from genexp.families.base import GenerativeModule
+from genexp.runs.config import instantiate
+
+WARM_UP_STEPS = 3
+MOST_STEPS = 30
+MOST_S = 1.0
+
+
+class Stopwatch(Callback):
+    """Times training steps after the first ones, and stops training soon."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.began = self.ended = 0.0
+        self.first_images = self.last_images = 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
+        self.steps += 1
+        if self.steps == WARM_UP_STEPS:
+            self.began, self.first_images = time.monotonic(), pl_module.images_seen
+        self.ended, self.last_images = time.monotonic(), pl_module.images_seen
+        timed = self.steps - WARM_UP_STEPS
+        trainer.should_stop = timed >= MOST_STEPS or (timed > 0 and self.ended - self.began > MOST_S)
+
+
+def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
+    """Seconds of a training image and images of an epoch; None if the config needs more than one process, or fails."""
+    if config.trainer.get("strategy", "auto") != "auto" or config.trainer.devices != 1:
+        return None
+    extra = list(config.allow_targets)
+    try:
+        data, model = (instantiate(config, key, extra) for key in ("data", "model"))
+        data.prepare_data()
+        data.setup()
+        watch = Stopwatch()
+        trainer = instantiate(
+            config,
+            "trainer",
+            extra,
+            max_epochs=-1,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            callbacks=[watch],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        trainer.fit(model, datamodule=data)
+    except Exception:  # the run itself tells of it, and better
+        return None
+    images = watch.last_images - watch.first_images
+    return {"image_s": (watch.ended - watch.began) / images, "epoch_images": data.size("train")} if images else None
+
+
+def main() -> None:
+    """Read a list of resolved configs, write a list of speeds as the last line."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps([speed(OmegaConf.create(config), folder) for config in json.load(sys.stdin)]))
+
+
+if __name__ == "__main__":
+    main()

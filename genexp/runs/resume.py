@@ -1,0 +1,87 @@
+"""Where an interrupted run continues, and as what."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from genexp.runs import checkpoint as checkpoints
+from genexp.runs.config import ConfigError
+from genexp.runs.folder import RunFolder
+from genexp.runs.identity import flatten
+
+MAY_CHANGE = (
+    "name",
+    "group",
+    "tags",
+    "job_type",
+    "allow_targets",
+    "resume",
+    "dry_run",
+    "logger",
+    "samples",
+    "metrics",
+    "evaluation",
+    "published",
+    "reproduced",
+    "trainer",
+    "training.max_images",
+    "training.max_steps",
+    "training.max_epochs",
+    "training.patience",
+    "training.checkpoint_every_minutes",
+    "data.root",
+    "data.num_workers",
+    "data.evaluation_batch_size",
+)
+"""What a run may continue with a different value of: its end, its watchers and its hardware, but not what is learnt."""
+
+
+def check_same(stored: DictConfig, new: DictConfig, path: str) -> None:
+    """Refuse to continue a run as another one.
+
+    Raises:
+        ConfigError: naming the first key that differs, and both values.
+    """
+    before, after = (flatten(OmegaConf.to_container(config, resolve=True)) for config in (stored, new))
+    for key in dict.fromkeys([*before, *after]):
+        if before.get(key) != after.get(key) and not f"{key}.".startswith(tuple(f"{k}." for k in MAY_CHANGE)):
+            raise ConfigError(
+                f"{key}={after.get(key)}: the run in {path} has {before.get(key)}; to continue it, leave that as it was; "
+                "for another run, choose another name"
+            )
+
+
+def last_good(folder: RunFolder, console: Console) -> tuple[str, dict[str, Any]] | None:
+    """Path and content of the newest checkpoint that is whole; None where none was written yet.
+
+    Args:
+        folder: the run.
+        console: where damaged ones are named.
+
+    Raises:
+        ConfigError: there are checkpoints, and all are damaged.
+    """
+    damaged = []
+    for name in ("last", "previous", "best"):
+        path = folder.checkpoints / f"{name}.ckpt"
+        if path.exists():
+            try:
+                state = checkpoints.load(path)
+            except checkpoints.CorruptCheckpoint as error:
+                console.print(f"  {error}; trying the one before it", highlight=False, soft_wrap=True)
+                damaged.append(path.name)
+            else:
+                return str(path), state
+    if damaged:
+        raise ConfigError(
+            f"{folder.checkpoints}: {', '.join(damaged)} are damaged; delete {folder.path} to begin anew, or choose another name"
+        )
+    return None
+
+
+def batches_done(state: dict[str, Any]) -> tuple[int, int]:
+    """The epoch that a checkpoint is in, and how many of its training batches are done."""
+    progress = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    epoch = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return (epoch + 1, 0) if progress["is_last_batch"] else (epoch, progress["current"]["processed"])

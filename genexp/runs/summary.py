@@ -1,0 +1,78 @@
+"""How a sweep came out, read from its run folders."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from genexp.runs.folder import RunFolder
+from genexp.runs.job import CONFIG_ERROR, Job
+
+NOT_BEGUN = "not begun"
+
+
+@dataclass
+class Outcome:
+    """Of one job.
+
+    Attributes:
+        folder: of its run, with the values if it is done.
+        state: done, failed, interrupted, or not begun.
+        error: one line; empty if it did not fail.
+        is_config_error: whether the config was wrong, rather than the run.
+    """
+
+    folder: RunFolder
+    state: str
+    error: str = ""
+    is_config_error: bool = False
+
+
+def outcome(job: Job) -> Outcome:
+    """How a job stands, whoever ran it."""
+    if job.error is not None:
+        return Outcome(job.folder, "failed", job.detail, True)
+    status = job.folder.status()
+    state = status.get("state", NOT_BEGUN)
+    if state == "running":
+        return Outcome(job.folder, "failed", "it runs elsewhere, or its process disappeared")
+    is_config_error = status.get("exit_code") == CONFIG_ERROR
+    return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
+
+
+def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], console: Console) -> int:
+    """Print what became of every job, and what to do next.
+
+    Args:
+        jobs: all jobs of the sweep.
+        folder: of the sweep.
+        repeat: the command that was given.
+        console: where to write.
+
+    Returns:
+        The exit code: 0, or 1 if any job failed, or 2 if all did because of their config.
+    """
+    ended = {job.name: outcome(job) for job in jobs if job.action not in ("done", "twin")}
+    count = {
+        state: sum(o.state == state for o in ended.values()) for state in ("done", "failed", "interrupted", NOT_BEGUN)
+    }
+    skipped = sum(job.action == "done" for job in jobs)
+    twins = sum(job.action == "twin" for job in jobs)
+    parts = [f"{n} {state}" for state, n in count.items() if n]
+    parts += [f"{skipped} skipped (done before)"] * bool(skipped) + [f"{twins} named twice"] * bool(twins)
+    console.print(f"[bold]{folder}[/bold]: {', '.join(parts) or 'nothing to do'}")
+    failed = {name: o for name, o in ended.items() if o.state == "failed"}
+    for name, end in failed.items():
+        log = end.folder.path / "log.txt"
+        where = f"  ({log})" if log.exists() else ""
+        console.print(f"  {name}: {end.error}{where}", markup=False)
+    if any(o.state != "done" for o in ended.values()):
+        words = [word for word in repeat if not word.startswith("resume=")]
+        console.print(f"to continue: {shlex.join([*words, 'resume=true'])}", markup=False)
+    if count["done"] or skipped:
+        console.print(f"to compare:  genexp compare {folder}", markup=False)
+    if not failed:
+        return 0
+    return CONFIG_ERROR if len(failed) == len(ended) and all(o.is_config_error for o in failed.values()) else 1

@@ -1,0 +1,194 @@
+"""A resumed run equals the uninterrupted one, bit for bit, wherever it was interrupted."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tiny_overrides import FIDELITY
+
+from genexp.callbacks.clock import Clock
+from genexp.runs import checkpoint
+
+METRICS = {"made": ["metrics=nll"], "pixelcnn": ["metrics=nll"], "vae": ["metrics=bound"], "dcgan": FIDELITY}
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Sends a signal to this process within the given training step."""
+
+    def at(step, sent=signal.SIGTERM):
+        original = Clock.on_train_batch_end
+
+        def hook(self, trainer, pl_module, *rest):
+            original(self, trainer, pl_module, *rest)
+            if pl_module.steps == step:
+                monkeypatch.setattr(Clock, "on_train_batch_end", original)
+                os.kill(os.getpid(), sent)
+
+        monkeypatch.setattr(Clock, "on_train_batch_end", hook)
+
+    return at
+
+
+def outcome(folder):
+    """All that two equal runs must share, without times and paths."""
+    state = checkpoint.load(folder / "checkpoints/last.ckpt")
+    kept = {key: state[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "steps")}
+    best = checkpoint.load(folder / "checkpoints/best.ckpt")
+    with open(folder / "metrics.csv") as file:
+        rows = [[v for k, v in row.items() if k != "seconds"] for row in csv.DictReader(file)]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return {**kept, "ema": state.get("ema"), "best": best["state_dict"], "rows": rows, "metrics": metrics}
+
+
+def assert_equal(a, b, path=""):
+    assert type(a) is type(b), path
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            assert_equal(a[key], b[key], f"{path}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{path}[{i}]")
+    else:
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, f"{path}: {a} != {b}"
+
+
+@pytest.mark.parametrize("step", [7, 21, 23], ids=["in the first epoch", "at the end of an epoch", "in the second"])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "dcgan"])
+def test_a_resumed_run_equals_the_uninterrupted_one(genexp, tiny, interrupt, model, workers, step):
+    command = [*tiny(model, *METRICS[model]), f"data.num_workers={workers}", "training.ema_decay=0.9"]
+    if model != "dcgan":
+        schedule = "{_target_: torch.optim.lr_scheduler.CosineAnnealingLR, _partial_: true, T_max: 25}"
+        command += [f"model.scheduler={schedule}", "training.gradient_clip_norm=1"]
+    assert genexp(*command, "name=whole")[0] == 0
+    interrupt(step)
+    code, out, _ = genexp(*command, "name=parts")
+    assert code == 143 and "interrupted by SIGTERM" in out
+    saved = checkpoint.load(genexp.folder / "outputs/parts/checkpoints/last.ckpt")
+    assert saved["steps"] == step
+    assert genexp.json("outputs/parts/status.json")["state"] == "interrupted"
+    code, out, err = genexp(*command, "name=parts", "resume=true")
+    assert code == 0 and "continues from" in out, err
+    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
+
+
+def test_a_run_is_continued_from_its_folder_alone(genexp, tiny, interrupt):
+    command = tiny("vae", "metrics=bound")
+    genexp(*command, "name=whole")
+    for step, sent, code in ((5, signal.SIGINT, 130), (9, signal.SIGTERM, 143)):
+        interrupt(step, sent)
+        if step == 5:
+            assert genexp(*command, "name=parts")[0] == code
+        else:
+            assert genexp("train", "run=outputs/parts")[0] == code
+    code, _, err = genexp("train", "run=outputs/parts", "training.log_every_steps=7")
+    assert code == 2 and "training.log_every_steps=7" in err
+    code, _, err = genexp("train", "run=outputs/parts", "modle.latent_dim=2")
+    assert code == 2 and "Did you mean 'model.latent_dim'?" in err
+    assert genexp("train", "run=outputs/parts", "trainer=auto")[0] == 0
+    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
+    resumed = genexp.json("outputs/parts/status.json")["resumed"]
+    assert [r["from_images"] for r in resumed] == [5 * 64, 9 * 64]
+    code, out, _ = genexp("train", "run=outputs/parts")
+    assert code == 0 and "is done" in out
+
+
+def test_a_longer_run_continues_a_finished_one(genexp, tiny):
+    genexp(*tiny("made", "name=a", "metrics=nll"))
+    genexp(*tiny("made", "name=b", "metrics=nll", "training.max_images=3000"))
+    code, _, err = genexp("train", "run=outputs/a", "training.max_images=3000")
+    assert code == 0, err
+    a, b = (checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in "ab")
+    assert_equal(a, b)
+
+
+def test_the_end_of_training_is_not_trained_again(genexp, tiny, monkeypatch):
+    """Interrupted while it is evaluated, a run only needs its evaluation."""
+    from genexp.runs import train
+
+    compute = train.compute
+    monkeypatch.setattr(train, "compute", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert genexp(*tiny("made", "name=a", "metrics=nll"))[0] == 143
+    before = (genexp.folder / "outputs/a/checkpoints/last.ckpt").stat()
+    monkeypatch.setattr(train, "compute", compute)
+    assert genexp("train", "run=outputs/a")[0] == 0
+    assert genexp.json("outputs/a/metrics.json")
+    assert (genexp.folder / "outputs/a/checkpoints/last.ckpt").stat() == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(genexp, tiny, interrupt, damage):
+    command = tiny("made", "metrics=nll", "training.checkpoint_every_minutes=0")  # after every step
+    genexp(*command, "name=whole")
+    interrupt(9)
+    genexp(*command, "name=parts")
+    last = genexp.folder / "outputs/parts/checkpoints/last.ckpt"
+    content = bytearray(last.read_bytes())
+    if damage == "truncated":
+        del content[-1000:]
+    else:
+        content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    code, out, err = genexp("train", "run=outputs/parts")
+    assert code == 0 and "last.ckpt" in out and "previous.ckpt" in out and "continues from 512 images" in out, err
+    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
+    for path in last.parent.glob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = genexp("train", "run=outputs/parts", "training.max_images=2000")
+    assert code == 2 and "last.ckpt, previous.ckpt, best.ckpt are damaged" in err
+
+
+def test_a_folder_has_one_owner(genexp, tiny):
+    command = [sys.executable, "-m", "genexp", *tiny("made", "name=a", "training.max_images=100_000_000")]
+    process = subprocess.Popen(command, cwd=genexp.folder, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            if (genexp.folder / "outputs/a/checkpoints/last.ckpt").exists():
+                break
+            time.sleep(0.1)
+        for arguments in (command[3:], ["train", "run=outputs/a"]):
+            code, _, err = genexp(*arguments)
+            assert code == 2 and f"in use by process {process.pid} on" in err
+        process.kill()
+        process.wait()
+        interrupted = genexp.json("outputs/a/status.json")
+        assert interrupted["state"] == "running"  # nobody could say otherwise
+        code, out, err = genexp("train", "run=outputs/a", "training.max_images=1000")
+        assert code == 0 and "continues from" in out, err
+    finally:
+        process.kill()
+
+
+def test_other_data_do_not_continue_a_run(genexp, tiny, interrupt, monkeypatch):
+    from genexp.data.digits import Digits
+
+    interrupt(5)
+    genexp(*tiny("made", "name=a", "metrics=nll"))
+    monkeypatch.setattr(Digits, "fingerprint", lambda self, split: "0" * 16)
+    code, _, err = genexp("train", "run=outputs/a")
+    assert code == 2 and "data=digits: not the data" in err
+
+
+def test_a_run_is_repeated_from_its_folder(genexp, tiny):
+    genexp(*tiny("vae", "name=a", "metrics=bound", "tags=[x y]"))
+    code, out, err = genexp("repeat", "outputs/a")
+    assert code == 0 and "4 of 4 values equal those of outputs/a exactly" in out, err
+    code, out, err = genexp("repeat", "outputs/a", "name=b", "seed=1")
+    assert code == 0 and "0 of 4 values equal" in out and genexp.json("outputs/b/status.json")["state"] == "done", err
+    status = genexp.json("outputs/a/status.json")
+    assert status["command"].endswith("'tags=[x y]'") and set(status["data_checksums"]) == {
+        "train",
+        "validation",
+        "test",
+    }
+    assert status["machine"]["cores"] == os.cpu_count()
+    assert "torch==" in (genexp.folder / "outputs/a/.hydra/packages.txt").read_text()
