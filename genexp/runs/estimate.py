@@ -65,7 +65,8 @@ def speed_of(run: RunFolder) -> Speed | None:
         return None
     training_s = max(float(row["seconds"]) for row in rows)
     started, ended = (datetime.strptime(status[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("started", "updated"))
-    fixed_s = 0.0 if status.get("resumed") else max(0.0, (ended - started).total_seconds() - training_s)
+    whole_s = status.get("job_seconds", (ended - started).total_seconds())  # the latter without the start of Python
+    fixed_s = 0.0 if status.get("resumed") else max(0.0, whole_s - training_s)
     first = [int(row["images"]) for row in rows if row["metric"].startswith("val/") and row["epoch"] == "0"]
     return Speed(training_s / images, fixed_s, min(first, default=None), "finished runs")
 
@@ -181,7 +182,7 @@ class Clock:
         if self.waiting:
             left = self.left()
             time = f", about {duration(left)} left" if left else ""
-            self.console.print(f"{self.total - len(self.waiting)} of {self.total} done{time}", markup=False)
+            self.console.print(f"{self.total - len(self.waiting)} of {self.total} ended{time}", markup=False)
 
 
 def duration(seconds: float) -> str:
