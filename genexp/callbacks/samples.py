@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.pictures import picture
+from genexp.callbacks.pictures import hand_over, picture
 from genexp.families.base import GenerativeModule, Reconstruction
 from genexp.probability.randomness import keyed_draws
 
@@ -59,7 +59,4 @@ class SampleGrid(Callback):
     ) -> None:
         path = self.folder / f"{name}.png"
         if picture(x, model.levels, path, columns):
-            for logger in trainer.loggers:
-                if hasattr(logger, "log_image"):  # Lightning gives it to some loggers only
-                    caption = f"{model.images_seen:,} images"
-                    logger.log_image(key=kind, images=[str(path)], step=model.steps, caption=[caption])
+            hand_over(trainer, model, kind, path)

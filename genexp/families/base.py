@@ -244,7 +244,10 @@ class GenerativeModule(LightningModule, ABC):
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, y = batch
         for name, value in self.reduce(self.loss(x, y)).items():
-            self.log(f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
+            # not to the loggers: the history gives them every value once, with the images seen
+            self.log(
+                f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x), logger=False
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer_factory(self.parameters())

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
 from genexp.callbacks.clock import Clock
+from genexp.callbacks.curves import Curves
 from genexp.callbacks.ema import EMA
 from genexp.callbacks.history import History
 from genexp.callbacks.progress import RunProgress
@@ -112,11 +113,11 @@ def _train(
         console.print(f"  continues from {images:,} images ({where})", highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
     loggers: list[Any] = []
-    summary: dict[str, Any] = {}
     failed = True
     minutes = before.get("minutes", 0.0)
     try:
         loggers += tracking.make_loggers(config, folder, group, console)
+        tracking.watch(config, loggers, model)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         try:
@@ -125,7 +126,6 @@ def _train(
             minutes += (time.monotonic() - started) / 60
             folder.set_status("running", minutes=round(minutes, 3))
         records = finish(config, data, metrics, folder, trainer, console)
-        summary = {record["key"]: record["value"] for record in records}
         console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
         folder.set_status("done", verdict=judge(config, records, console))
         failed = False
@@ -137,7 +137,7 @@ def _train(
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        tracking.finish(loggers, summary, failed)
+        tracking.finish(loggers, folder, failed, console)
 
 
 def _same_end(stored: DictConfig, new: DictConfig) -> bool:
@@ -234,6 +234,7 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         History(folder.history, training.log_every_steps),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
+        Curves(folder.history, folder.path / "curves.png"),
     ]
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
