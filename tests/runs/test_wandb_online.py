@@ -74,6 +74,19 @@ def test_a_run_and_its_evaluation_arrive_as_one_run(server, tmp_path, tiny):
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("outputs/**/*") if path.is_file())
 
 
+def test_a_continued_run_continues_its_record(server, tiny):
+    run(*tiny("made", "name=a", "logger=wandb", "metrics=nll"))
+    run("train", "run=outputs/a", "training.max_images=3000")
+    received = server.only_run()
+    with open("outputs/a/metrics.csv") as file:
+        rows = [(int(r["images"]), float(r["value"])) for r in csv.DictReader(file) if r["metric"] == "val/loss"]
+    history = [h for _, h in sorted(received["history"].items())]
+    logged = [(h["images"], h["val/loss"]) for h in history if "val/loss" in h]
+    assert [i for i, _ in logged] == [i for i, _ in rows] and len(rows) == 4
+    assert [v for _, v in logged] == pytest.approx([v for _, v in rows])
+    assert received["config"]["training"]["value"]["max_images"] == 3000
+
+
 def test_a_sweep_that_ran_offline_is_uploaded_as_a_group_by_one_command(server, monkeypatch, tiny):
     out = run(*tiny("made", "-m", "seed=0,1", "name=s", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
     command = next(line for line in out.splitlines() if "wandb sync" in line).split("server: ")[1]
