@@ -90,6 +90,7 @@ class Task:
     def __init__(self, verb: str, command: list[str]) -> None:
         self.verb, self.command = verb, command
         self.jobs = 0
+        self.begun: set[str] = set()
         self.failures: list[Exception] = []
 
     def __call__(self, config: Any) -> None:
@@ -102,6 +103,11 @@ class Task:
         hydra = HydraConfig.get()
         folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
         before = folder.status()
+        if self.verb == "train" and str(folder.path) in self.begun:  # a launcher pickles the task with a requeued job
+            config.resume = True
+        self.begun.add(str(folder.path))
+        if os.getcwd() not in sys.path:  # of a launcher's worker
+            sys.path.insert(0, os.getcwd())
         try:
             {"train": _train, "evaluate": _evaluate, "sample": _sample}[self.verb](config)
         except Exception as error:
