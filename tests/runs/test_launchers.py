@@ -58,6 +58,7 @@ def start(tmp_path):
     yield run
     for process in started:
         process.kill()
+        process.stdout.close()
         process.wait()
 
 
@@ -104,19 +105,19 @@ def test_no_job_outlives_its_sweep(tiny, start, tmp_path, name):
 
 
 def preempt_slurm(folder):
-    job = next(folder.glob(".submitit/*_0")).name
+    (job,) = (path.name for path in folder.glob(".submitit/[0-9]*"))
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
-    wait_until(lambda: states(folder) == {"seed_0": "interrupted"})
+    wait_until(lambda: states(folder) == {"job": "interrupted"})
 
     def is_released():  # it waits some minutes otherwise
         subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], capture_output=True)
-        return states(folder) != {"seed_0": "interrupted"}
+        return states(folder) != {"job": "interrupted"}
 
     wait_until(is_released)
 
 
 def preempt_local(folder):
-    owner = (folder / "seed_0/.lock").read_text()  # process 123 on name
+    owner = (folder / "job/.lock").read_text()  # process 123 on name
     os.kill(int(owner.split()[1]), signal.SIGUSR2)
 
 
@@ -124,16 +125,16 @@ def preempt_local(folder):
 @pytest.mark.parametrize("name, preempt", [("submitit_local", preempt_local), ("submitit_slurm", preempt_slurm)])
 def test_a_preempted_job_is_requeued_and_equals_the_uninterrupted_one(genexp, tiny, start, tmp_path, name, preempt):
     command = tiny("made", "metrics=nll", LONG)
-    sweep = start(*command, "-m", "name=s", "seed=0", *launcher(name))
+    sweep = start(*command, "-m", "name=s", *launcher(name))
     folder = tmp_path / "outputs/s"
-    wait_until(lambda: is_training(folder / "seed_0/metrics.csv"))
+    wait_until(lambda: is_training(folder / "job/metrics.csv"))
     preempt(folder)
     out = sweep.communicate()[0]
     assert sweep.returncode == 0 and "1 done" in out, out
-    (resumed,) = genexp.json("outputs/s/seed_0/status.json")["resumed"]
+    (resumed,) = genexp.json("outputs/s/job/status.json")["resumed"]
     assert 0 < resumed["from_images"] < 60_000
     assert genexp(*command, "name=whole")[0] == 0
-    assert_equal(outcome(folder / "seed_0"), outcome(tmp_path / "outputs/whole"))
+    assert_equal(outcome(folder / "job"), outcome(tmp_path / "outputs/whole"))
 
 
 @pytest.mark.parametrize("requested", [signal.SIGUSR1, signal.SIGTERM])
