@@ -1,6 +1,7 @@
 """The command ``genexp`` and its verbs. Only what a verb needs is imported, when it is needed."""
 
 import argparse
+import multiprocessing
 import os
 import sys
 import time
@@ -93,6 +94,7 @@ class Task:
     def __init__(self, verb: str, command: list[str]) -> None:
         self.verb, self.command = verb, command
         self.jobs = 0
+        self.begun: set[str] = set()
         self.failures: list[Exception] = []
 
     def __call__(self, config: Any) -> None:
@@ -105,8 +107,19 @@ class Task:
         hydra = HydraConfig.get()
         folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
         before = folder.status()
+        if self.verb == "train" and str(folder.path) in self.begun:  # a launcher pickles the task with a requeued job
+            config.resume = True
+        self.begun.add(str(folder.path))
+        if os.getcwd() not in sys.path:  # in a launcher's worker
+            sys.path.insert(0, os.getcwd())
+        die_with_parent()
+        parent = os.getppid()
         try:
             {"train": _train, "evaluate": _evaluate, "sample": _sample}[self.verb](config)
+        except SystemExit as end:
+            if multiprocessing.parent_process() is not None and os.getppid() != parent:
+                os._exit(end.code)  # a worker of joblib would wait for jobs of a sweep that is gone
+            raise
         except Exception as error:
             if "GENEXP_TRACE" in os.environ:
                 raise
@@ -127,8 +140,9 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from genexp.hydra_plugins.grid import GridSweeper
     from genexp.hydra_plugins.launcher import SubprocessLauncher
     from genexp.hydra_plugins.random import RandomSweeper
+    from genexp.hydra_plugins.ray import RayLauncher
 
-    for plugin in (GridSweeper, RandomSweeper, SubprocessLauncher):
+    for plugin in (GridSweeper, RandomSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
     task = Task(verb, sys.argv)

@@ -46,7 +46,7 @@ class Checkpoints(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
         if not pl_module.at_boundary:
             return
-        wanted = self.stop.requested is not None or time.monotonic() >= self._due
+        wanted = self.stop.requested is not None or self.stop.save or time.monotonic() >= self._due
         if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             if trainer.is_last_batch or trainer.should_stop:
                 return  # the epoch ends first: after its validation, or within the next epoch
@@ -72,6 +72,7 @@ class Checkpoints(Callback):
         if trainer.is_global_zero and last.exists():
             replace_with_copy(last, self.folder / "previous.ckpt")
         trainer.save_checkpoint(last)
+        self.stop.save = False
         self._due = time.monotonic() + self.every
 
 

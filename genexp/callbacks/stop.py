@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+FROM_SCHEDULERS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Sent before a job is preempted or its time is up; more signals may follow before the step ends."""
+
 
 class Interrupted(SystemExit):
     """The run was asked to end by a signal; what was saved is kept. Ends the process as shells count: 130 for SIGINT, 143
@@ -27,22 +30,26 @@ class Interrupted(SystemExit):
 
 class Stop:
     """While entered, SIGINT and SIGTERM end the run with :class:`Interrupted`: at once, or within :meth:`deferred` when
-    training calls :meth:`leave`. A second signal does not wait. SIGUSR1 and SIGUSR2, which schedulers send before they
-    preempt a job, do the same in a Slurm job and where a launcher already listens to them; ``previous`` keeps its
-    handlers. A launcher's own handler of SIGTERM stays.
+    training calls :meth:`leave`. A second one does not wait. SIGUSR1 and SIGUSR2, which schedulers send before they
+    preempt a job, do the same in a Slurm job and where a launcher already listens to them, and always wait; ``previous``
+    keeps the launcher's handlers. Where a launcher has a handler of SIGTERM, the signal is its affair: training only saves,
+    as ``save`` asks for, and goes on.
     """
 
     def __init__(self) -> None:
         self.requested: int | None = None
+        self.save = False
         self.previous: dict[int, Any] = {}
         self._deferred = False
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             for signum in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
-                    self.previous[signum] = signal.getsignal(signum)
-            for signum in (signal.SIGUSR1, signal.SIGUSR2):
+                handler = signal.getsignal(signum)
+                is_launchers = signum == signal.SIGTERM and callable(handler)
+                if handler in (signal.SIG_DFL, signal.default_int_handler) or is_launchers:
+                    self.previous[signum] = handler
+            for signum in FROM_SCHEDULERS:
                 if "SLURM_JOB_ID" in os.environ or callable(signal.getsignal(signum)):
                     self.previous[signum] = signal.getsignal(signum)
         self.install()
@@ -71,6 +78,11 @@ class Stop:
         raise Interrupted(self.requested or signal.SIGTERM)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self._deferred or self.requested is not None:
+        if signum == signal.SIGTERM and callable(launcher := self.previous[signum]):
+            self.save = True
+            launcher(signum, frame)
+            return
+        is_urgent = self.requested is not None and not {self.requested, signum} & set(FROM_SCHEDULERS)
+        if not self._deferred or is_urgent:
             raise Interrupted(signum)
-        self.requested = signum
+        self.requested = self.requested or signum

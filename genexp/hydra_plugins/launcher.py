@@ -181,12 +181,16 @@ class SubprocessLauncher(Launcher):
                 time.sleep(TICK_S)
         return returns
 
-    def _start(self, overrides: Sequence[str], number: int, slot: int) -> RunningJob:
+    def command(self, overrides: Sequence[str], number: int) -> tuple[str, str, list[str]]:
+        """Of one job: its name, its folder, and the command that runs it."""
         key = "hydra.sweep.subdir="
         subdir = next((o.removeprefix(key).strip("'") for o in overrides if o.startswith(key)), str(number))
         folder = os.path.join(self.hydra.sweep.dir, subdir)
-        command = [sys.executable, "-m", "genexp", "train", *arguments(self.hydra, overrides, folder)]
-        label = f"[{subdir}] " if self.n_jobs > 1 else ""
+        return subdir, folder, [sys.executable, "-m", "genexp", "train", *arguments(self.hydra, overrides, folder)]
+
+    def _start(self, overrides: Sequence[str], number: int, slot: int) -> RunningJob:
+        name, folder, command = self.command(overrides, number)
+        label = f"[{name}] " if self.n_jobs > 1 else ""
         return RunningJob(command, RunFolder(folder), self.environment(slot), label)
 
     @contextmanager

@@ -1,6 +1,7 @@
 """The process of a sweep's job: the command that runs it alone, and its end when the sweep's own process is gone."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -27,11 +28,12 @@ def die_with_parent() -> None:
     """If a sweep started this process, ask Linux for SIGTERM when the sweep ends, however it ends: the run is then saved,
     and nothing goes on unseen. Elsewhere this does nothing."""
     parent = os.environ.pop(PARENT, None)  # not for the job's own children, whose parent it is
-    if parent is None or not sys.platform.startswith("linux"):
+    if parent is None and multiprocessing.parent_process() is None:  # of joblib's workers there is one
         return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before the call
-        os.kill(os.getpid(), signal.SIGTERM)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if parent is not None and os.getppid() != int(parent):  # it ended before the call
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def quoted(value: str) -> str:

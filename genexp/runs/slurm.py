@@ -1,4 +1,4 @@
-"""Slurm: a job that is about to be preempted goes back into the queue."""
+"""Slurm: a job that is about to be preempted goes back into the queue, and continues when it is started again."""
 
 import os
 import signal
@@ -7,6 +7,11 @@ import subprocess
 from rich.console import Console
 
 from genexp.callbacks.stop import Stop
+
+
+def is_restarted() -> bool:
+    """Whether this is a Slurm job that ran before, was put back into the queue and is started again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
 def requeue(signum: int, stop: Stop, console: Console) -> None:

@@ -33,7 +33,7 @@ from genexp.runs.folder import RunFolder
 from genexp.runs.record import now
 from genexp.runs.report import metrics_table, verdict
 from genexp.runs.resume import batches_done, check_same, last_good
-from genexp.runs.slurm import requeue
+from genexp.runs.slurm import is_restarted, requeue
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -49,8 +49,8 @@ def train(
 ) -> None:
     """The verb: check everything, train, evaluate the best checkpoint, report.
 
-    With ``config.resume`` a run that the folder holds continues from its last good checkpoint; one that is done is left
-    alone.
+    With ``config.resume``, and in a Slurm job that was requeued, a run that the folder holds continues from its last good
+    checkpoint; one that is done is left alone.
 
     Args:
         config: the composed config.
@@ -74,7 +74,7 @@ def train(
     with Stop() as stop, folder.lock():
         if folder.holds_run():
             state = folder.status().get("state", "unknown")
-            if not config.resume:
+            if not (config.resume or is_restarted()):
                 raise ConfigError(
                     f"name={config.name}: {folder.path} already holds a run ({state}); choose another name, or resume=true"
                 )
