@@ -123,9 +123,10 @@ def _hydra(verb: str, arguments: list[str]) -> None:
 
     from genexp.hydra_plugins.grid import GridSweeper
     from genexp.hydra_plugins.launcher import SubprocessLauncher
+    from genexp.hydra_plugins.optuna import OptunaSweeper
     from genexp.hydra_plugins.random import RandomSweeper
 
-    for plugin in (GridSweeper, RandomSweeper, SubprocessLauncher):
+    for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
     task = Task(verb, sys.argv)
