@@ -178,8 +178,8 @@ class OptunaSweeper(PlannedSweeper):
         """See that the runs of finished trials are those that their points would give now, and count them as skipped."""
         from genexp.runs.study import FINAL
 
-        finished = [trial.user_attrs["overrides"] for trial in search.trials() if trial.state in FINAL]
-        jobs = [self._compose(list(overrides)) for overrides in {tuple(o): o for o in finished}.values()]
+        finished = [overrides_of(trial.params) for trial in search.trials() if trial.state in FINAL]
+        jobs = [self._compose(list(point)) for point in dict.fromkeys(map(tuple, finished))]
         look_up(jobs, self.folder, True)
         self.jobs += [job for job in jobs if job.action == "done"]
 

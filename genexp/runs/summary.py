@@ -38,7 +38,7 @@ def outcome(job: Job) -> Outcome:
     state = status.get("state", NOT_BEGUN)
     if state == "running":
         return Outcome(job.folder, "failed", "it runs elsewhere, or its process disappeared")
-    is_config_error = status.get("exit_code") == CONFIG_ERROR
+    is_config_error = state == "failed" and status.get("exit_code") == CONFIG_ERROR  # not of an earlier attempt
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 
 
