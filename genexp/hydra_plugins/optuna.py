@@ -145,7 +145,7 @@ class OptunaSweeper(PlannedSweeper):
     def _sampler(self, number: int) -> "BaseSampler":
         from genexp.runs.study import make
 
-        seed = int(uniform(self.seed, "sampler", number) * 2**32)
+        seed = int(uniform(self.seed, "trial", number) * 2**32)
         return make("sampler", self.sampler, self.config.allow_targets, seed=seed)
 
     def _try_first(self, space: "dict[str, BaseDistribution]", swept: dict[str, Override]) -> None:
