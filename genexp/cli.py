@@ -14,6 +14,7 @@ from genexp.runs.explain import explain, one_line
 from genexp.runs.folder import RunFolder
 from genexp.runs.job import CONFIG_ERROR, record_failure
 from genexp.runs.process import die_with_parent
+from genexp.runs.secrecy import refuse_secrets
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -23,6 +24,7 @@ genexp: config-driven experiments for generative models.
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
+  genexp wandb ...       export W&B files without a server; save a W&B workspace that compares runs
   genexp published       published numbers, and what was reproduced of them
 
 Examples
@@ -43,6 +45,7 @@ def main() -> None:
         "evaluate": lambda rest: _hydra("evaluate", rest),
         "sample": lambda rest: _hydra("sample", rest),
         "compare": _compare,
+        "wandb": _wandb,
         "published": _published,
     }
     arguments = sys.argv[1:]
@@ -163,6 +166,7 @@ def _train(config: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     check(config)
+    refuse_secrets(config)
     job = HydraConfig.get()
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     if config.dry_run:
@@ -229,6 +233,12 @@ def _compare(arguments: list[str]) -> None:
     from genexp.runs.compare import compare
 
     compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())
+
+
+def _wandb(arguments: list[str]) -> None:
+    from genexp.runs.wandb_verbs import main
+
+    main(arguments, console())
 
 
 def _published(arguments: list[str]) -> None:

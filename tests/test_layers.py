@@ -27,7 +27,7 @@ OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},
     "families": {"torch", "pytorch_lightning"},
-    "data": {"torch", "torchvision", "pytorch_lightning", "numpy"},
+    "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
 INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend"}}
 

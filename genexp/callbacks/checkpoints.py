@@ -44,6 +44,8 @@ class Checkpoints(Callback):
         self._due = time.monotonic() + self.every
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
+        if not pl_module.at_boundary:
+            return
         wanted = self.stop.requested is not None or time.monotonic() >= self._due
         if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             if trainer.is_last_batch or trainer.should_stop:

@@ -6,12 +6,13 @@ import torch
 from pytorch_lightning import Callback, Trainer
 
 from genexp.families.base import GenerativeModule
-from genexp.probability.randomness import key
+from genexp.probability.randomness import StepDraws, key
 
 
 class Clock(Callback):
-    """Seeds every training step with (seed, step, process) and every validation batch with (seed, batch, process), so that
-    no draw depends on an earlier one, and stops training, with a last validation, at the first limit that is reached.
+    """Keys the draws of every training step with (seed, step) and those of every validation batch with (seed, batch), so
+    that none depends on an earlier one, nor on the number of processes, and stops training, with a last validation, at
+    the first limit that is reached. Other draws, e.g. of dropout, have a seed of each process.
 
     Args:
         seed: the run's seed.
@@ -24,14 +25,25 @@ class Clock(Callback):
         self.seed, self.max_images, self.max_steps, self.max_epochs = seed, max_images, max_steps, max_epochs
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(key(self.seed, "step", pl_module.steps, trainer.global_rank))
+        self._begin(trainer, pl_module, "step", pl_module.steps, before=pl_module.images_pending)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        torch.manual_seed(key(self.seed, "validation", batch_idx, trainer.global_rank))
+        self._begin(trainer, pl_module, "validation", batch_idx, before=0)
+
+    def _begin(self, trainer: Trainer, model: GenerativeModule, kind: str, number: int, before: int) -> None:
+        rank, world = trainer.global_rank, trainer.world_size
+        torch.manual_seed(key(self.seed, kind, number, before, rank))
+        model.draws = StepDraws(self.seed, kind, "draws", number, rank=rank, world=world, before=before)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
+        pl_module.draws = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
+        pl_module.draws = None
+        if not pl_module.at_boundary:
+            return
         epochs = trainer.current_epoch + trainer.is_last_batch
         for reached, limit in (
             (pl_module.images_seen, self.max_images),

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
@@ -33,15 +34,16 @@ class History(Callback):
     def __init__(self, path: Path, log_every_steps: int) -> None:
         self.path, self.every = path, log_every_steps
         self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._steps = self._batches = 0
         self._started = time.monotonic()
         self._file: Any = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": self._sums, "steps": self._steps, "seconds": time.monotonic() - self._started}
+        counts = {"steps": self._steps, "batches": self._batches}
+        return {"sums": self._sums, **counts, "seconds": time.monotonic() - self._started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._sums, self._steps = state_dict["sums"], state_dict["steps"]
+        self._sums, self._steps, self._batches = (state_dict[name] for name in ("sums", "steps", "batches"))
         self._started = time.monotonic() - state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
@@ -78,7 +80,8 @@ class History(Callback):
     ) -> None:
         for name, value in outputs.items():
             self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach().clone()
-        self._steps += 1
+        self._batches += bool(outputs)
+        self._steps += pl_module.at_boundary
         if self._steps >= self.every:
             self._flush(trainer, pl_module)
 
@@ -90,11 +93,12 @@ class History(Callback):
         self._write(trainer, pl_module, values)
 
     def _flush(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        """Log the mean of the training losses since the last time."""
-        if self._steps:
-            means = {f"train/{name}": float(value) / self._steps for name, value in self._sums.items()}
-            self._sums, self._steps = {}, 0
-            self._write(trainer, pl_module, means)
+        """Log the mean of the training losses since the last time, over all processes."""
+        if self._batches:
+            means = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
+            names = [f"train/{name}" for name in self._sums]
+            self._sums, self._steps, self._batches = {}, 0, 0
+            self._write(trainer, pl_module, dict(zip(names, means.tolist(), strict=True)))
 
     def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
         seconds = round(time.monotonic() - self._started, 2)

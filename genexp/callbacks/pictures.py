@@ -1,11 +1,14 @@
-"""Samples as pictures."""
+"""Samples as pictures, and pictures for the loggers."""
 
 import math
 from pathlib import Path
 
 import torch
 from PIL import Image
+from pytorch_lightning import Trainer
 from torch import Tensor
+
+from genexp.families.base import GenerativeModule
 
 
 def picture(x: Tensor, levels: int | None, path: Path, columns: int | None = None) -> bool:
@@ -27,6 +30,14 @@ def picture(x: Tensor, levels: int | None, path: Path, columns: int | None = Non
         _scatter(x, path)
         return True
     return False
+
+
+def hand_over(trainer: Trainer, model: GenerativeModule, key: str, path: Path) -> None:
+    """Give a picture to the loggers that take some, with the images seen as its caption."""
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_image"):  # Lightning gives it to some loggers only
+            caption = f"{model.images_seen:,} images"
+            logger.log_image(key=key, images=[str(path)], step=model.steps, caption=[caption])
 
 
 def _grid(x: Tensor, levels: int, columns: int) -> Image.Image:

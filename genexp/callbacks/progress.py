@@ -39,7 +39,7 @@ class RunProgress(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, outputs: Any, *_: Any) -> None:
         now = time.monotonic()
-        if now < self._next or not trainer.is_global_zero:
+        if now < self._next or not trainer.is_global_zero or not outputs:
             return
         seen = pl_module.images_seen
         speed = (seen - self._first) / max(now - self._begun, 1e-9)

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.pictures import picture
+from genexp.callbacks.pictures import hand_over, picture
 from genexp.families.base import GenerativeModule, Reconstruction
 from genexp.probability.randomness import keyed_draws
 
@@ -35,9 +35,11 @@ class SampleGrid(Callback):
         self._next = state_dict["next"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        if trainer.is_global_zero and pl_module.images_seen >= self._next:
+        if pl_module.images_seen >= self._next:
             self._next = (pl_module.images_seen // self.every + 1) * self.every
-            self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
+            with pl_module.whole():
+                if trainer.is_global_zero:
+                    self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
 
     def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
         """Write ``<name>.png`` and ``<name>-reconstructions.png``, and hand both to the loggers."""
@@ -57,7 +59,4 @@ class SampleGrid(Callback):
     ) -> None:
         path = self.folder / f"{name}.png"
         if picture(x, model.levels, path, columns):
-            for logger in trainer.loggers:
-                if hasattr(logger, "log_image"):  # Lightning gives it to some loggers only
-                    caption = f"{model.images_seen:,} images"
-                    logger.log_image(key=kind, images=[str(path)], step=model.steps, caption=[caption])
+            hand_over(trainer, model, kind, path)

@@ -1,8 +1,8 @@
-"""What every data set shares: tensors in memory, checked against the config, served in whole batches.
+"""What every data set shares: whole batches in a keyed order, checked against the config.
 
 A batch is ``(x, y)``: ``x`` is uint8 ``(B, *shape)`` in ``[0, levels)``, or float32 when ``levels`` is None;
 ``y`` is int64 ``(B,)`` in ``[0, num_classes)``, or None. A new data set subclasses :class:`InMemoryData` and
-writes ``load``.
+writes ``load``, or, where it is larger than memory, :class:`genexp.data.streamed.StreamedData`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from genexp.data.batches import FixedOrder, TensorBatches, TrainingOrder, Transform
 from genexp.data.files import RemoteFile, locate
@@ -25,8 +25,8 @@ from genexp.probability.randomness import generator
 SPLITS = ("train", "validation", "test")
 
 
-class InMemoryData(LightningDataModule, ABC):
-    """A data set small enough for memory.
+class Data(LightningDataModule, ABC):
+    """A data set: what runs, callbacks and metrics use of it.
 
     Args:
         name: its name in records.
@@ -40,7 +40,7 @@ class InMemoryData(LightningDataModule, ABC):
         num_workers: processes that prepare batches; 0 is the fastest for data in memory.
 
     Raises:
-        ValueError: an argument is out of range. Once loaded: the tensors are not what the arguments declare.
+        ValueError: an argument is out of range. Once loaded: the examples are not what the arguments declare.
     """
 
     only_levels: ClassVar[int | None] = None
@@ -78,74 +78,40 @@ class InMemoryData(LightningDataModule, ABC):
         self.seed = seed
         self.limit = limit
         self.num_workers = num_workers
-        self._tensors: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._skip = (0, 0)
 
     # --- what a data set provides -------------------------------------------------------------------------
 
     @abstractmethod
-    def load(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """All examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split in :data:`SPLITS`."""
+    def size(self, split: str) -> int:
+        """Number of examples in a split; of ``train``, at most ``limit``."""
 
-    def training_source(self) -> tuple[Tensor, Tensor | None, Transform | None]:
-        """What training batches are cut from, and a transform of each: by default the split itself."""
-        return *self.tensors("train"), None
+    @abstractmethod
+    def fingerprint(self, split: str) -> str:
+        """16 hexadecimal digits that tell the examples of a split from others: a key for caches of its statistics."""
+
+    @abstractmethod
+    def batches(self, split: str) -> Dataset:
+        """Answers a :class:`genexp.data.batches.BatchKey` with ``(x, y)`` of a split; has a length."""
+
+    def training_batches(self) -> Dataset:
+        """As :meth:`batches`, of what the model trains on: by default ``train`` as it is evaluated."""
+        return self.batches("train")
+
+    def training_order(self, n: int, rank: int, world: int) -> TrainingOrder:
+        """The order of ``n`` training examples: by default any example may follow any other."""
+        return TrainingOrder(n, self.batch_size, self.seed, rank, world)
 
     def protocol(self, split: str) -> dict[str, Any]:
         """What two values measured on a split must share to be comparable: plain strings and numbers."""
         return {"data": self.name, "split": split, "n": self.size(split), "levels": self.levels}
-
-    # --- the examples -------------------------------------------------------------------------------------
-
-    def setup(self, stage: str | None = None) -> None:
-        """Load what a stage needs, once; called again it does nothing."""
-        if stage in (None, "fit"):
-            self.training_source()
-        if stage in (None, "fit", "validate"):
-            self.tensors("validation")
-        if stage in (None, "test"):
-            self.tensors("test")
-
-    def tensors(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """The examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split, loaded at the first call.
-
-        Raises:
-            ValueError: there is no such split, or what was loaded is not what the config declares.
-        """
-        if split not in self._tensors:
-            x, y = self.load(one_of("split", split, SPLITS))
-            self._check(x, y)
-            n = self._limited(len(x)) if split == "train" else len(x)
-            self._tensors[split] = x[:n], None if y is None else y[:n]
-        return self._tensors[split]
-
-    def size(self, split: str) -> int:
-        """Number of examples in a split."""
-        return len(self.tensors(split)[0])
-
-    def fingerprint(self, split: str) -> str:
-        """16 hexadecimal digits that change with any value in a split: a key for caches of its statistics."""
-        digest = hashlib.sha256()
-        for part in self.tensors(split):
-            if part is not None:
-                digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
-                digest.update(part.contiguous().numpy())
-        return digest.hexdigest()[:16]
 
     def _limited(self, n: int) -> int:
         if self.limit is not None and self.limit > n:
             raise ValueError(f"data.limit={self.limit}: there are only {n} training examples")
         return self.limit or n
 
-    def _check(self, x: Tensor, y: Tensor | None) -> None:
-        found = tuple(x.shape[1:])
-        if found != self.shape:
-            raise ValueError(f"data.shape={list(self.shape)}: the examples of {self.name} have shape {list(found)}")
-        if x.dtype != (torch.float32 if self.levels is None else torch.uint8):
-            right = "null" if x.dtype == torch.float32 else "2 to 256"
-            raise ValueError(f"data.levels={self.levels}: {self.name} is {x.dtype}, set data.levels to {right}")
-        if self.levels is not None and (top := int(x.max())) >= self.levels:  # as uint8, 256 would wrap to 0
-            raise ValueError(f"data.levels={self.levels}: {self.name} goes up to {top}, set {top + 1} or more")
+    def _check_labels(self, y: Tensor | None) -> None:
         if (y is None) != (self.num_classes is None):
             right = "null, there are no labels" if y is None else f"{int(y.max()) + 1}"
             raise ValueError(f"data.num_classes={self.num_classes}: for {self.name} it must be {right}")
@@ -159,11 +125,11 @@ class InMemoryData(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader:
         """Training batches in the order of (seed, epoch); every process its part."""
-        x, y, transform = self.training_source()
-        order = TrainingOrder(self._limited(len(x)), self.batch_size, self.seed, *replica())
+        batches = self.training_batches()
+        order = self.training_order(self._limited(len(batches)), *replica())
         order.set_epoch(self._skip[0])  # workers begin to prepare batches before Lightning sets it
         order.skip(*self._skip)
-        return self._dataloader(TensorBatches(x, y, transform), order)
+        return self._dataloader(batches, order)
 
     def skip(self, epoch: int, batches: int) -> None:
         """Leave out the first ``batches`` training batches of ``epoch``, which an earlier run has seen.
@@ -189,19 +155,89 @@ class InMemoryData(LightningDataModule, ABC):
         return self._evaluation(split, batch_size or self.evaluation_batch_size, 0, 1)
 
     def _evaluation(self, split: str, batch_size: int, rank: int, world: int) -> DataLoader:
-        return self._dataloader(
-            TensorBatches(*self.tensors(split)), FixedOrder(self.size(split), batch_size, rank, world)
-        )
+        return self._dataloader(self.batches(split), FixedOrder(self.size(split), batch_size, rank, world))
 
-    def _dataloader(self, batches: TensorBatches, order: Sampler) -> DataLoader:
+    def _dataloader(self, batches: Dataset, order: Sampler) -> DataLoader:
         return DataLoader(
             batches,
             sampler=order,
             batch_size=None,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=self.num_workers > 0 and torch.cuda.is_available(),  # by a thread, beside the training
             generator=generator(self.seed, "loader"),  # else every epoch draws from the global generator
         )
+
+
+class InMemoryData(Data):
+    """A data set small enough for memory; the arguments are those of :class:`Data`."""
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
+        self._tensors: dict[str, tuple[Tensor, Tensor | None]] = {}
+
+    # --- what a data set provides -------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """All examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split in :data:`SPLITS`."""
+
+    def training_source(self) -> tuple[Tensor, Tensor | None, Transform | None]:
+        """What training batches are cut from, and a transform of each: by default the split itself."""
+        return *self.tensors("train"), None
+
+    # --- the examples -------------------------------------------------------------------------------------
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load what a stage needs, once; called again it does nothing."""
+        if stage in (None, "fit"):
+            self.training_source()
+        if stage in (None, "fit", "validate"):
+            self.tensors("validation")
+        if stage in (None, "test"):
+            self.tensors("test")
+
+    def tensors(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """The examples ``(N, *shape)`` and labels ``(N,)`` (or None) of a split, loaded at the first call.
+
+        Raises:
+            ValueError: there is no such split, or what was loaded is not what the config declares.
+        """
+        if split not in self._tensors:
+            x, y = self.load(one_of("split", split, SPLITS))
+            self._check(x, y)
+            n = self._limited(len(x)) if split == "train" else len(x)
+            self._tensors[split] = x[:n], None if y is None else y[:n]
+        return self._tensors[split]
+
+    def batches(self, split: str) -> TensorBatches:
+        return TensorBatches(*self.tensors(split))
+
+    def training_batches(self) -> TensorBatches:
+        return TensorBatches(*self.training_source())
+
+    def size(self, split: str) -> int:
+        return len(self.tensors(split)[0])
+
+    def fingerprint(self, split: str) -> str:
+        """16 hexadecimal digits that change with any value in a split."""
+        digest = hashlib.sha256()
+        for part in self.tensors(split):
+            if part is not None:
+                digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+                digest.update(part.contiguous().numpy())
+        return digest.hexdigest()[:16]
+
+    def _check(self, x: Tensor, y: Tensor | None) -> None:
+        found = tuple(x.shape[1:])
+        if found != self.shape:
+            raise ValueError(f"data.shape={list(self.shape)}: the examples of {self.name} have shape {list(found)}")
+        if x.dtype != (torch.float32 if self.levels is None else torch.uint8):
+            right = "null" if x.dtype == torch.float32 else "2 to 256"
+            raise ValueError(f"data.levels={self.levels}: {self.name} is {x.dtype}, set data.levels to {right}")
+        if self.levels is not None and (top := int(x.max())) >= self.levels:  # as uint8, 256 would wrap to 0
+            raise ValueError(f"data.levels={self.levels}: {self.name} goes up to {top}, set {top + 1} or more")
+        self._check_labels(y)
 
 
 class FileData(InMemoryData):

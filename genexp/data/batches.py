@@ -1,4 +1,4 @@
-"""Whole batches from tensors in memory, in an order that is a function of (seed, epoch) and nothing else.
+"""Whole batches, here from tensors in memory, in an order that is a function of (seed, epoch) and nothing else.
 
 A sampler yields one :class:`BatchKey` per batch and the data set answers it with one ``index_select``:
 ``DataLoader(TensorBatches(x, y), sampler=TrainingOrder(...), batch_size=None)``.
@@ -92,14 +92,17 @@ class TrainingOrder(Sampler):
         The length stays that of the whole epoch, and the batches keep their numbers."""
         self._skip = (epoch, batches)
 
+    def permutation(self, epoch: int) -> Tensor:
+        """All examples ``(n,)`` int64, in the order of an epoch: a function of (seed, epoch)."""
+        return torch.randperm(self.n, generator=generator(self.seed, "order", epoch))
+
     def __len__(self) -> int:
         whole, rest = divmod(self.n, self.global_batch)
         return whole + (rest >= self.world)
 
     def __iter__(self) -> Iterator[BatchKey]:
         epoch = self.epoch
-        order = torch.randperm(self.n, generator=generator(self.seed, "order", epoch))
-        order = order[: self.n // self.world * self.world]
+        order = self.permutation(epoch)[: self.n // self.world * self.world]
         for number in range(self._skip[1] if self._skip[0] == epoch else 0, len(self)):
             batch = order[number * self.global_batch : (number + 1) * self.global_batch]
             yield BatchKey(epoch, number, batch[self.rank :: self.world], self.rank, self.world)

@@ -13,6 +13,7 @@ from torch import Tensor
 from genexp.data.base import FileData, one_of
 from genexp.data.batches import BatchKey, Transform
 from genexp.data.files import RemoteFile, read
+from genexp.data.images import quantise
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
 
@@ -42,13 +43,6 @@ def parse_idx(content: bytes) -> np.ndarray:
     axes = content[3]
     sizes = np.frombuffer(content, ">i4", count=axes, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(sizes)
-
-
-def quantise(x: Tensor, levels: int | None) -> Tensor:
-    """8-bit grey values to ``levels`` equal bins: ``x * levels // 256``, uint8 of the same shape."""
-    if levels is None:
-        raise ValueError("data.levels=null: the pixels of these images are integers, set 2 to 256")
-    return (x.int() * levels // 256).to(torch.uint8)
 
 
 class MnistFiles(FileData):
@@ -84,7 +78,7 @@ class MnistFiles(FileData):
 
 
 class Mnist(MnistFiles):
-    """The grey digits in ``levels`` levels (see :func:`quantise`)."""
+    """The grey digits in ``levels`` levels (see :func:`genexp.data.images.quantise`)."""
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         x, y = self.grey(split)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from genexp.data.base import InMemoryData
-from genexp.data.mnist import quantise
+from genexp.data.images import quantise
 from genexp.data.splits import check_splits, permuted
 
 
 class Mnist5k(InMemoryData):
-    """The digits in ``levels`` levels (see :func:`genexp.data.mnist.quantise`).
+    """The digits in ``levels`` levels (see :func:`genexp.data.images.quantise`).
 
     Args:
         splits: sizes of ``train``, ``validation`` and ``test``, 5,000 together at most.

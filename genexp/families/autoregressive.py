@@ -71,7 +71,7 @@ class Autoregressive(GenerativeModule, ExactLikelihood):
         if not self.training:
             return {"loss": -self.ensemble_log_prob(x, y, self.validation_ensemble)}
         orders = self.network.num_orders
-        order = 0 if orders == 1 else int(torch.randint(2**31 if orders is None else orders, ()))
+        order = 0 if orders == 1 else self.common_integer(2**31 if orders is None else orders)
         return {"loss": -self.order_log_prob(x, y, order)}
 
     def draw(self, n: int, y: Tensor | None, *, temperature: float = 1.0, incremental: bool = True) -> Tensor:

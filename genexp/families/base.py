@@ -13,7 +13,11 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
+
+from genexp.networks.block import Block
+from genexp.probability.randomness import StepDraws
 
 
 class GenerativeModule(LightningModule, ABC):
@@ -58,7 +62,18 @@ class GenerativeModule(LightningModule, ABC):
         self.images_seen = 0
         """Training examples seen so far, over all processes: the clock of schedules and of the history."""
         self.steps = 0
-        """Training steps so far; one generator update is one step, whatever the number of optimizers."""
+        """Training steps so far; one generator update is one step, whatever the number of optimizers and of batches."""
+        self.accumulate_batches = 1
+        """Batches per training step."""
+        self.gradient_clip_norm: float | None = None
+        """Largest norm of a player's gradient, for families that step their optimizers themselves; None for any."""
+        self.images_pending = 0
+        """Training examples since the last training step, over all processes."""
+        self.active_optimizer = 0
+        """Which optimizer the next backward pass is for, where a family steps several itself."""
+        self._share = 1.0
+        self.draws: StepDraws | None = None
+        """Where :meth:`noise` draws from during a training or validation step."""
 
     @property
     def dims(self) -> int:
@@ -142,6 +157,41 @@ class GenerativeModule(LightningModule, ABC):
             raise ValueError("the model is conditional: labels y are needed")
         return y
 
+    def noise(self, n: int, *shape: int) -> Tensor:
+        """Standard-normal draws ``(n, *shape)`` for the n examples of a batch. In a training or validation step they
+        are those of the whole batch over all processes, of which this process keeps its rows."""
+        if self.draws is None:
+            return torch.randn(n, *shape, device=self.device, dtype=self.dtype)
+        return self.draws.normal(n, *shape, device=self.device, dtype=self.dtype)
+
+    def common_integer(self, high: int) -> int:
+        """A draw from {0, ..., high - 1}, the same on all processes during a training or validation step."""
+        return int(torch.randint(high, ())) if self.draws is None else self.draws.integer(high)
+
+    def configure_model(self) -> None:
+        """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each
+        network."""
+        if self.device_mesh is not None:
+            self.to(memory_format=torch.contiguous_format)  # channels_last parameters cannot be divided
+            blocks = [module for module in self.modules() if isinstance(module, Block)]
+            for module in (*blocks, *self.children()):
+                if not isinstance(module, FSDPModule) and any(True for _ in module.parameters()):
+                    fully_shard(module, mesh=self.device_mesh["data_parallel"])
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Inside the block, entered by all processes, each has all parameters and can call the networks alone."""
+        shards = [module for module in self.modules() if isinstance(module, FSDPModule)]
+        for module in shards:
+            module.set_reshard_after_forward(False)
+            module.unshard()
+        try:
+            yield
+        finally:
+            for module in shards:
+                module.set_reshard_after_forward(True)
+                module.reshard()
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Evaluation mode inside the block; afterwards the mode that was there before."""
@@ -156,21 +206,48 @@ class GenerativeModule(LightningModule, ABC):
         """The one reduction over the batch: the mean of every ``(B,)`` entry."""
         return {name: value.mean() for name, value in losses.items()}
 
-    def count(self, x: Tensor) -> None:
-        """Advance the clock by one training step on the batch ``x`` (the same on every process)."""
-        self.steps += 1
-        self.images_seen += len(x) * self.trainer.world_size
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the last training batch completed a training step, so that no gradient is pending."""
+        return self.images_pending == 0
+
+    def completes_step(self, batch_idx: int) -> bool:
+        """Whether this batch is the last of its training step: every ``accumulate_batches``-th, or an epoch's last."""
+        return (batch_idx + 1) % self.accumulate_batches == 0 or self.trainer.is_last_batch
+
+    def batches_of_step(self, batch_idx: int) -> int:
+        """How many batches the training step of this batch has; fewer at the end of an epoch."""
+        first = batch_idx - batch_idx % self.accumulate_batches
+        return min(self.accumulate_batches, int(min(self.trainer.num_training_batches, 2**62)) - first)
+
+    def count(self, x: Tensor, batch_idx: int) -> None:
+        """Advance the clock by the batch ``x`` (of the same size on every process)."""
+        images = len(x) * self.trainer.world_size
+        self.images_seen += images
+        self.images_pending += images
+        if self.completes_step(batch_idx):
+            self.steps += 1
+            self.images_pending = 0
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         x, y = batch
         losses = self.reduce(self.loss(x, y))
-        self.count(x)
+        self.count(x, batch_idx)
+        self._share = 1 / self.batches_of_step(batch_idx)
+        losses["loss"] = losses["loss"] * self.trainer.accumulate_grad_batches  # by which Lightning divides it
         return losses
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The gradient of a step is the mean over its batches, of which an epoch's last step may have fewer."""
+        super().backward(loss * self._share, *args, **kwargs)
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, y = batch
         for name, value in self.reduce(self.loss(x, y)).items():
-            self.log(f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
+            # not to the loggers: the history gives them every value once, with the images seen
+            self.log(
+                f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x), logger=False
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer_factory(self.parameters())

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from genexp.families.base import GenerativeModule
+from genexp.probability.observation import promoted
 from genexp.probability.quantize import from_symmetric, symmetric
 
 
@@ -74,11 +75,15 @@ class GAN(GenerativeModule):
         )
         self.discriminator = discriminator(shape=self.shape, num_classes=self.label_width)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self._batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
 
     def generate(self, n: int, y: Tensor | None) -> Tensor:
         """G(z, y) for z ~ N(0, I): reals ``(n, *shape)``. ``y`` as the networks take it."""
-        dtype = next(self.generator.parameters()).dtype
-        return self.generator(torch.randn(n, self.latent_dim, device=self.device, dtype=dtype), y)
+        return self.generator(self.noise(n, self.latent_dim), y)
+
+    def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """The discriminator's logits ``(B,)``, in float32 at least."""
+        return promoted(self.discriminator(x, y))
 
     def players(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses of both players and what the discriminator believes, from its logits ``(B,)`` on real and fake."""
@@ -94,29 +99,48 @@ class GAN(GenerativeModule):
         Training does not minimise their sum; see :meth:`training_step`."""
         y = self.labels(y)
         fake = self.generate(len(x), y)
-        return self.players(self.discriminator(symmetric(x, self.levels), y), self.discriminator(fake, y))
+        return self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake, y))
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
+        """Both updates, once the batches of a step are there; empty before. Where they are several, their fakes are made
+        once for each player, so that the memory is that of one batch."""
         x, y = batch
-        y = self.labels(y)
+        self._batches.append((x, self.labels(y), self.noise(len(x), self.latent_dim)))
+        self.count(x, batch_idx)
+        if not self.at_boundary:
+            return {}
+        batches, self._batches = self._batches, []
+        single, self._share = len(batches) == 1, 1 / len(batches)
         generator_optimizer, discriminator_optimizer = self.optimizers()
-        fake = self.generate(len(x), y)
+        totals: dict[str, list[Tensor]] = {}
 
-        real_logits = self.discriminator(symmetric(x, self.levels), y)
-        losses = self.players(real_logits, self.discriminator(fake.detach(), y))
+        self.active_optimizer = 1
         discriminator_optimizer.zero_grad()
-        self.manual_backward(losses["discriminator_loss"].mean())
+        for x, y, z in batches:
+            with torch.set_grad_enabled(single):
+                fake = self.generator(z, y)
+            losses = self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake.detach(), y))
+            losses = self.reduce({name: value for name, value in losses.items() if name != "loss"})
+            self.manual_backward(losses["discriminator_loss"])
+            for name, value in losses.items():
+                totals.setdefault(name, []).append(value.detach())
         discriminator_optimizer.step()
 
+        self.active_optimizer = 0
         self.discriminator.requires_grad_(False)
-        losses["loss"] = self.objective.generator(self.discriminator(fake, y))
         generator_optimizer.zero_grad()
-        self.manual_backward(losses["loss"].mean())
+        for _, y, z in batches:
+            fake = fake if single else self.generator(z, y)
+            loss = self.objective.generator(self.logits(fake, y)).mean()
+            self.manual_backward(loss)
+            totals.setdefault("loss", []).append(loss.detach())
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)
+        return {name: torch.stack(values).mean() for name, values in totals.items()}
 
-        self.count(x)
-        return {name: value.detach() for name, value in self.reduce(losses).items()}
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.gradient_clip_norm is not None:
+            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
 
     def configure_optimizers(self) -> list[Optimizer]:
         return [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule, LikelihoodBound, Reconstruction
-from genexp.probability.observation import Observation, normal_log_prob
+from genexp.probability.observation import Observation, normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
 
@@ -24,6 +24,8 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         latent_dim: dimensions of z.
         beta: weight of the KL term in the objective (Higgins et al. 2017); at least 0, 1 for the ELBO. The bound that
             is reported does not depend on it.
+        k: draws of z for each example of a training batch; above 1 the importance-weighted bound is trained (Burda et al.
+            2016), with ``beta`` 1 and no warm-up.
         kl_warmup_images: the weight grows linearly from 0 to ``beta`` over this many training images; 0 for none.
         chunk: at most this many z (but one for each example) are decoded at once by :meth:`bound`, which limits its
             memory.
@@ -40,6 +42,7 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         observation: Callable[..., Observation],
         latent_dim: int,
         beta: float,
+        k: int,
         kl_warmup_images: int,
         chunk: int,
         temperature: float,
@@ -48,24 +51,29 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         super().__init__(**base)
         arguments = {
             "beta": beta,
+            "k": k,
             "kl_warmup_images": kl_warmup_images,
             "temperature": temperature,
             "chunk": chunk,
         }
         for name, value in arguments.items():
-            least = 1 if name == "chunk" else 0
+            least = 1 if name in ("k", "chunk") else 0
             if value < least:
                 raise ValueError(f"{name}={value}: must be at least {least}")
+        if k > 1 and (beta != 1 or kl_warmup_images):
+            raise ValueError(
+                f"k={k}: the importance-weighted bound has no weight of a KL term; set beta 1, kl_warmup_images 0"
+            )
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
         self.observation = observation(levels=self.levels)
         self.encoder = encoder(**common)
         self.decoder = decoder(num_params=self.observation.num_params, **common)
-        self.latent_dim, self.beta, self.kl_warmup_images = latent_dim, beta, kl_warmup_images
+        self.latent_dim, self.beta, self.k, self.kl_warmup_images = latent_dim, beta, k, kl_warmup_images
         self.chunk, self.temperature = chunk, temperature
 
     def posterior(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z | x, y): ``(B, latent_dim)`` each. ``y`` as the networks take it."""
-        return self.encoder(unit(x, self.levels), y).chunk(2, dim=1)
+        return promoted(self.encoder(unit(x, self.levels), y)).chunk(2, dim=1)
 
     def reconstruction_log_prob(self, x: Tensor, z: Tensor, y: Tensor | None) -> Tensor:
         """log p(x | z, y) in nats: ``(B,)``."""
@@ -79,11 +87,15 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """``loss`` = distortion + weight * rate, with the full ``beta`` in evaluation mode; ``distortion`` = -E_q log p(x|z)
-        by one draw, ``rate`` = KL(q(z|x) || p(z)) in closed form (Kingma & Welling, appendix B), ``elbo`` of both. All in
-        nats, ``(B,)``."""
+        by one draw, ``rate`` = KL(q(z|x) || p(z)) in closed form (Kingma & Welling, appendix B), ``elbo`` of both. With
+        k > 1 ``loss`` is the negative of :meth:`bound`, and ``elbo`` the mean over its k draws. All in nats, ``(B,)``."""
         y = self.labels(y)
         mean, log_std = self.posterior(x, y)
-        z = mean + log_std.exp() * torch.randn_like(mean)
+        if self.k > 1:
+            eps = self.noise(len(x), self.k, self.latent_dim).transpose(0, 1)
+            weights = self._log_weights(x, y, mean, log_std, eps)
+            return {"loss": log(self.k) - weights.logsumexp(0), "elbo": weights.mean(0).detach()}
+        z = mean + log_std.exp() * self.noise(len(x), self.latent_dim)
         distortion = -self.reconstruction_log_prob(x, z, y)
         rate = 0.5 * (mean**2 + (2 * log_std).exp() - 1 - 2 * log_std).sum(1)
         weight = self.kl_weight if self.training else self.beta
@@ -112,13 +124,14 @@ class VAE(GenerativeModule, LikelihoodBound, Reconstruction):
         total = torch.full((len(x),), -torch.inf, dtype=mean.dtype, device=mean.device)
         at_once = max(1, self.chunk // len(x))
         for start in range(0, k, at_once):
-            weights = self._log_weights(x, y, mean, log_std, min(at_once, k - start))
+            eps = torch.randn(min(at_once, k - start), *mean.shape, dtype=mean.dtype, device=mean.device)
+            weights = self._log_weights(x, y, mean, log_std, eps)
             total = torch.logaddexp(total, weights.logsumexp(0))
         return total - log(k)
 
-    def _log_weights(self, x: Tensor, y: Tensor | None, mean: Tensor, log_std: Tensor, k: int) -> Tensor:
-        """log p(x | z) + log p(z) - log q(z | x) for k draws of z: ``(k, B)``."""
-        eps = torch.randn(k, *mean.shape, dtype=mean.dtype, device=mean.device)
+    def _log_weights(self, x: Tensor, y: Tensor | None, mean: Tensor, log_std: Tensor, eps: Tensor) -> Tensor:
+        """log p(x | z) + log p(z) - log q(z | x) for z = mean + std * eps, eps ``(k, B, latent_dim)``: ``(k, B)``."""
+        k = len(eps)
         z = mean + log_std.exp() * eps
         prior = normal_log_prob(z, 0.0, torch.zeros_like(z)).sum(-1)
         posterior = (normal_log_prob(eps, 0.0, torch.zeros_like(eps)) - log_std).sum(-1)

@@ -57,11 +57,12 @@ class RunningJob:
         for line in whole.decode(errors="replace").splitlines():
             print(f"{self.label}{line}", flush=True)
 
-    def settle(self, stopped_by: int | None) -> str | None:
+    def settle(self, stopped_by: int | None, seconds: float) -> str | None:
         """After the end: make sure that the folder tells of it.
 
         Args:
             stopped_by: the signal that was passed on to the job, if any.
+            seconds: from start to end, recorded for time estimates.
 
         Returns:
             Its error in one line; None if all went well.
@@ -69,6 +70,7 @@ class RunningJob:
         self.show(is_last=True)
         code = self.process.returncode
         if code == 0:
+            self.folder.set_status(self.folder.status().get("state", "unknown"), job_seconds=round(seconds, 2))
             return None
         lines = self.log.read_bytes()[self.begin :].decode(errors="replace").split("\n")
         lines = [line for line in lines if line.strip()][-LAST_LINES:]
@@ -171,10 +173,11 @@ class SubprocessLauncher(Launcher):
                     job.show()
                     if job.process.poll() is not None:
                         del running[slot]
-                        error = job.settle(self.stopped_by)
+                        seconds = time.monotonic() - started
+                        error = job.settle(self.stopped_by, seconds)
                         returns[number].status = JobStatus.FAILED if error else JobStatus.COMPLETED
                         returns[number].return_value = RuntimeError(error) if error else None
-                        self.on_end(job.folder.path, time.monotonic() - started)
+                        self.on_end(job.folder.path, seconds)
                 time.sleep(TICK_S)
         return returns
 

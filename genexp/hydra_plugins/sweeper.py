@@ -33,13 +33,6 @@ OWN = ("name", "group", "resume", "dry_run", "sweep")
 """Keys that a sweep gives its jobs, and that cannot vary between them."""
 
 
-class SweepStopped(KeyboardInterrupt):
-    """A sweep was stopped by a signal; ``exit_code`` is 130 for SIGINT, 143 for SIGTERM."""
-
-    def __init__(self, exit_code: int) -> None:
-        self.exit_code = exit_code
-
-
 class PlanOnly(Exception):
     """The plan was asked for, and nothing else."""
 
@@ -57,7 +50,7 @@ class PlannedSweeper(Sweeper):
     def __init__(self, params: Mapping[str, Any], probe: bool) -> None:
         self.params, self.probe = params or {}, probe
         self.jobs: list[Job] = []
-        self.interrupted: KeyboardInterrupt | None = None
+        self.interrupted: BaseException | None = None
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     @abstractmethod
@@ -78,8 +71,7 @@ class PlannedSweeper(Sweeper):
 
         Raises:
             ConfigError: the sweep cannot begin; nothing was written.
-            SystemExit: jobs failed: 1, or 2 if all were wrong in their config.
-            SweepStopped: a signal ended it.
+            SystemExit: jobs failed: 1, or 2 if all were wrong in their config; a signal ended it: 130 or 143.
         """
         repeat = ["genexp", "train", *sys.argv[1:]]
         self.console = Console(soft_wrap=True, highlight=False)
@@ -133,10 +125,10 @@ class PlannedSweeper(Sweeper):
         try:
             if todo:
                 self.launcher.launch([self._overrides(job) for job in todo], len(self.jobs) - len(jobs))
-        except KeyboardInterrupt as stop:  # of a launcher that leaves signals to Python
+        except (KeyboardInterrupt, SystemExit) as stop:  # a signal in a job of this process
             self.interrupted = stop
         if getattr(self.launcher, "stopped_by", None):
-            self.interrupted = SweepStopped(128 + self.launcher.stopped_by)
+            self.interrupted = SystemExit(128 + self.launcher.stopped_by)
         named = {job.name: job for job in jobs}
         return [outcome(named.get(job.detail, job) if job.action == "twin" else job) for job in jobs]
 

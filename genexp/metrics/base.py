@@ -23,6 +23,8 @@ class Value:
         stderr: standard error of ``value``, in the same unit; None where there is none.
         protocol: everything two values must share before they may be compared (data set, split, binarisation,
             extractor and its hash, number of samples, ...); plain strings and numbers.
+        by_class: the same value on the examples of each label alone, by label: ``value``, ``stderr`` and ``n``; None where
+            there are no labels.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Value:
     n: int
     stderr: float | None
     protocol: dict[str, Any]
+    by_class: dict[str, dict[str, Any]] | None = None
 
     def record(self) -> dict[str, Any]:
         """As a plain dictionary, for ``metrics.json``."""

@@ -1,6 +1,7 @@
 """Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,20 +108,21 @@ class Fidelity(Metric):
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         reference = self.reference or split
-        images = to_uint8(data.tensors(reference)[0], data.levels)
-        if problem := self._too_few(len(images), f"the {len(images)} examples of reference={reference}"):
+        size = data.size(reference)
+        if problem := self._too_few(size, f"the {size} examples of reference={reference}"):
             raise ValueError(problem)
         with keyed_draws(model.device, seed, "fidelity"):  # construction initialises weights, and so draws
             network = self.extractor.build().to(model.device)
-        expected = self._reference_features(network, data, reference, images, model.device)
-        found = self._features(network, to_uint8(self._draw(model, seed), data.levels), model.device)
+        expected = self._reference_features(network, data, reference, model.device)
+        drawn = to_uint8(self._draw(model, seed), data.levels)
+        found = self._features(network, drawn.split(self.batch_size), model.device)
         protocol = data.protocol(reference) | {
             "extractor": self.extractor.name,
             "extractor_sha256": self.extractor.sha256,
             "samples": self.n,
             "samples_from": "model",
             "reference": reference,
-            "reference_n": len(images),
+            "reference_n": size,
             "conditional": model.conditional,
         }
         return self._values(found, expected, split, protocol)
@@ -134,10 +136,12 @@ class Fidelity(Metric):
         return torch.cat(batches)
 
     @torch.no_grad()
-    def _features(self, network: FeatureExtractorBase, images: Tensor, device: torch.device) -> dict[str, Tensor]:
-        """Layers by name, each ``(N, F)`` on the CPU, of uint8 images ``(N, C, H, W)``; grey is tiled."""
-        batches = [network(x.to(device).expand(-1, 3, -1, -1)) for x in images.split(self.batch_size)]
-        layers = (torch.cat([part.cpu() for part in parts]) for parts in zip(*batches, strict=True))
+    def _features(
+        self, network: FeatureExtractorBase, images: Iterable[Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Layers by name, each ``(N, F)`` on the CPU, of batches of uint8 images ``(B, C, H, W)``; grey is tiled."""
+        batches = [[part.cpu() for part in network(x.to(device).expand(-1, 3, -1, -1))] for x in images]
+        layers = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return dict(zip(network.features_list, layers, strict=True))
 
     def _reference_features(
@@ -145,13 +149,13 @@ class Fidelity(Metric):
         network: FeatureExtractorBase,
         data: LightningDataModule,
         reference: str,
-        images: Tensor,
         device: torch.device,
     ) -> dict[str, Tensor]:
         """:meth:`_features` of the reference, from the cache if these examples and weights were seen before."""
+        images = (to_uint8(x, data.levels) for x, _ in data.loader(reference, self.batch_size))
         if self.cache_dir is None:
             return self._features(network, images, device)
-        seen = f"{reference}-{len(images)}-levels{data.levels}-{data.fingerprint(reference)}"
+        seen = f"{reference}-{data.size(reference)}-levels{data.levels}-{data.fingerprint(reference)}"
         path = self.cache_dir / f"{self.extractor.name}-{self.extractor.sha256[:16]}-{seen}.safetensors"
         if path.is_file():
             return load_file(path)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -28,8 +28,8 @@ class ExactNLL(Metric):
         def score(batch: int, x: Tensor, y: Tensor | None) -> Tensor:
             return model.log_prob(x, y)
 
-        nats = _negative_scores(score, model, data, split, limit=None)
-        return _values(nats, model, data, split, name="nll", suffix="", kind="exact")
+        nats, labels = _negative_scores(score, model, data, split, limit=None)
+        return _values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
 
 
 class BoundNLL(Metric):
@@ -64,8 +64,8 @@ class BoundNLL(Metric):
                 with keyed_draws(model.device, seed, "bound", k, batch):
                     return model.bound(x, y, k)
 
-            nats = _negative_scores(score, model, data, split, self.limit)
-            values += _values(nats, model, data, split, name="nll_bound", suffix=f"_k{k}", kind="bound")
+            nats, labels = _negative_scores(score, model, data, split, self.limit)
+            values += _values(nats, labels, model, data, split, name="nll_bound", suffix=f"_k{k}", kind="bound")
         return values
 
 
@@ -75,8 +75,9 @@ def _negative_scores(
     data: LightningDataModule,
     split: str,
     limit: int | None,
-) -> Tensor:
-    """``-score(batch index, x, y)`` of every example, or of the first ``limit``: ``(N,)`` float64, nats."""
+) -> tuple[Tensor, Tensor | None]:
+    """``-score(batch index, x, y)`` of every example, or of the first ``limit``: ``(N,)`` float64, nats; and the labels
+    ``(N,)``, or None."""
     console = Console()
     batches = track(
         data.loader(split),
@@ -85,19 +86,22 @@ def _negative_scores(
         transient=True,
         disable=not console.is_terminal,
     )
-    parts, missing = [], math.inf if limit is None else limit
+    parts, labels, missing = [], [], math.inf if limit is None else limit
     with model.evaluating(), torch.no_grad():
         for index, (x, y) in enumerate(batches):
             x, y = (None if part is None else part[: min(missing, len(x))].to(model.device) for part in (x, y))
             parts.append(-score(index, x, y).double().cpu())
+            if y is not None:
+                labels.append(y.cpu())
             missing -= len(x)
             if missing <= 0:
                 break
-    return torch.cat(parts)
+    return torch.cat(parts), torch.cat(labels) if labels else None
 
 
 def _values(
     nats: Tensor,
+    labels: Tensor | None,
     model: GenerativeModule,
     data: LightningDataModule,
     split: str,
@@ -106,21 +110,25 @@ def _values(
     suffix: str,
     kind: Literal["exact", "bound"],
 ) -> list[Value]:
-    """The mean of ``nats`` ``(N,)`` with its standard error, in nats and, for discrete data, in bits/dim."""
-    n = len(nats)
-    mean, stderr = nats.mean().item(), nats.std().item() / math.sqrt(n) if n > 1 else None
-    protocol = data.protocol(split) | {"conditional": model.conditional, "examples": n}
+    """The mean of ``nats`` ``(N,)`` with its standard error, in nats and, for discrete data, in bits/dim; over all examples
+    and over those of each label."""
+    protocol = data.protocol(split) | {"conditional": model.conditional, "examples": len(nats)}
+    classes = {} if labels is None else {str(label): nats[labels == label] for label in labels.unique().tolist()}
+
+    def mean(part: Tensor, scale: float) -> dict[str, Any]:
+        n = len(part)
+        stderr = part.std().item() / math.sqrt(n) * scale if n > 1 else None
+        return {"value": part.mean().item() * scale, "stderr": stderr, "n": n}
 
     def value(unit: str, label: str, scale: float) -> Value:
         return Value(
             key=f"{split}/{name}_{label}{suffix}",
-            value=mean * scale,
             unit=unit,
             kind=kind,
             direction="min",
-            n=n,
-            stderr=None if stderr is None else stderr * scale,
             protocol=protocol,
+            by_class={label: mean(part, scale) for label, part in classes.items()} or None,
+            **mean(nats, scale),
         )
 
     values = [value("nats", "nats", 1.0)]

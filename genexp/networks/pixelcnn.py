@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genexp.networks.autoregressive import AutoregressiveNetwork, Decoder
+from genexp.networks.block import Block
 
 
 def _gate(x: Tensor, dim: int = 1) -> Tensor:
@@ -16,7 +17,7 @@ def _gate(x: Tensor, dim: int = 1) -> Tensor:
     return torch.tanh(a) * torch.sigmoid(b)
 
 
-class GatedLayer(nn.Module):
+class GatedLayer(Block):
     """One layer of both stacks (figure 2 of the paper), with a skip connection to the output.
 
     Row i of the vertical stack sees the rows up to i, a pixel of the horizontal stack sees itself and those to the

@@ -43,6 +43,12 @@ def _needs(levels: int | None, needed: int | None, name: str, other: str) -> Non
         )
 
 
+def promoted(x: Tensor) -> Tensor:
+    """``x`` in float32 if it is of less precision, as networks under autocast give it: the logarithms and differences of
+    a density would lose what half precision keeps."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 class Bernoulli(Observation):
     """Binary data: one logit per dimension, p(x = 1) = sigmoid(logit)."""
 
@@ -52,7 +58,7 @@ class Bernoulli(Observation):
         _needs(levels, 2, "Bernoulli", "normal" if levels is None else "categorical")
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        logits = params[:, 0]
+        logits = promoted(params[:, 0])
         return x.to(logits.dtype) * logits - F.softplus(logits)
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
@@ -71,7 +77,7 @@ class Categorical(Observation):
         self.num_params = levels
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        return F.log_softmax(params, dim=1).gather(1, x.long().unsqueeze(1)).squeeze(1)
+        return F.log_softmax(promoted(params), dim=1).gather(1, x.long().unsqueeze(1)).squeeze(1)
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         probs = F.softmax(params / temperature, dim=1).movedim(1, -1)
@@ -106,6 +112,7 @@ class DiscretizedLogisticMixture(Observation):
         self.num_params = 3 * components
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        params = promoted(params)
         logits, means, log_scales = params.chunk(3, dim=1)
         half = 1 / (self.levels - 1)
         x = x.unsqueeze(1)
@@ -153,6 +160,7 @@ class Normal(Observation):
         self.min_log_std = min_log_std
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        params = promoted(params)
         mean, log_std = params[:, 0], params[:, 1].clamp(min=self.min_log_std)
         return normal_log_prob(x, mean, log_std)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def key(seed: int, *parts: str | int) -> int:
@@ -34,3 +35,35 @@ def keyed_draws(device: torch.device, seed: int, *parts: str | int) -> Iterator[
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(key(seed, *parts))
         yield
+
+
+class StepDraws:
+    """The draws of one training step or validation batch, a function of the key and of an example's place in the batch:
+    the same whether one process has the whole batch, several have a part each, or one has it in parts after another.
+
+    Args:
+        seed: the run's seed.
+        parts: what the draws are for, e.g. ``"draws", step``.
+        rank, world: this process and the number of processes; it has the rows ``[rank::world]``.
+        before: rows of the step that came in earlier parts, over all processes.
+    """
+
+    def __init__(self, seed: int, *parts: str | int, rank: int, world: int, before: int = 0) -> None:
+        self.seed, self.parts, self.rank, self.world, self.before = seed, parts, rank, world, before
+        self._calls = 0
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        self._calls += 1
+        return torch.Generator(device).manual_seed(key(self.seed, *self.parts, self._calls))
+
+    def normal(self, n: int, *shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Standard-normal draws ``(n, *shape)`` for the n examples of this process."""
+        row = torch.Size(shape).numel()
+        rows = self.before + n * self.world
+        # torch.randn on a CPU treats the last 16 numbers apart: with 16 more, no row depends on how many follow it
+        drawn = torch.randn(rows * row + 16, generator=self._generator(device), device=device, dtype=dtype)
+        return drawn[: rows * row].view(rows, *shape)[self.before + self.rank :: self.world]
+
+    def integer(self, high: int) -> int:
+        """One draw from {0, ..., high - 1} for the whole step."""
+        return int(torch.randint(high, (), generator=self._generator(torch.device("cpu"))))

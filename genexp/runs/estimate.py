@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,7 +66,8 @@ def speed_of(run: RunFolder) -> Speed | None:
         return None
     training_s = max(float(row["seconds"]) for row in rows)
     started, ended = (datetime.strptime(status[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("started", "updated"))
-    fixed_s = 0.0 if status.get("resumed") else max(0.0, (ended - started).total_seconds() - training_s)
+    whole_s = status.get("job_seconds", (ended - started).total_seconds())  # the latter without the start of Python
+    fixed_s = 0.0 if status.get("resumed") else max(0.0, whole_s - training_s)
     first = [int(row["images"]) for row in rows if row["metric"].startswith("val/") and row["epoch"] == "0"]
     return Speed(training_s / images, fixed_s, min(first, default=None), "finished runs")
 
@@ -82,8 +84,8 @@ def finished(outputs: Path) -> dict[Any, Speed]:
 
 
 def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | None]:
-    """Train a few steps of each config in one process of its own; None where that was not possible."""
-    command = [sys.executable, "-m", "genexp.runs.probe"]
+    """Start one process and train a few steps of each config in it; None where that was not possible."""
+    command = [sys.executable, "-m", "genexp.runs.probe", str(time.time())]
     try:
         done = subprocess.run(
             command, input=json.dumps(configs), capture_output=True, text=True, env=environment, timeout=PROBE_S
@@ -92,8 +94,8 @@ def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -
         speeds = json.loads(lines[-1]) if lines else []
     except (subprocess.TimeoutExpired, json.JSONDecodeError):
         speeds = []
-    source = "a few steps; training only"
-    found = [Speed(s["image_s"], 0.0, s["epoch_images"], source) if s else None for s in speeds]
+    source = "a few steps; without the evaluation"
+    found = [Speed(s["image_s"], s["start_s"], s["epoch_images"], source) if s else None for s in speeds]
     return found or [None] * len(configs)
 
 
@@ -181,7 +183,7 @@ class Clock:
         if self.waiting:
             left = self.left()
             time = f", about {duration(left)} left" if left else ""
-            self.console.print(f"{self.total - len(self.waiting)} of {self.total} done{time}", markup=False)
+            self.console.print(f"{self.total - len(self.waiting)} of {self.total} ended{time}", markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ from genexp.runs import checkpoint as checkpoints
 from genexp.runs.config import SPLITS, ConfigError, check_choice, check_targets, instantiate, nearest
 from genexp.runs.folder import RunFolder
 from genexp.runs.report import metrics_table
+from genexp.runs.tracking import add_evaluation
 
 
 def choose_metrics(
@@ -171,4 +172,6 @@ def evaluate(config: DictConfig, console: Console) -> None:
         about = about_checkpoint(model, trained, config.checkpoint)
         records = compute(model, data, metrics, config.split, config.seed, about, console)
         folder.add_metrics(records)
+        if config.wandb:
+            add_evaluation(trained, folder, console)
         console.print(metrics_table(records, title=os.path.relpath(folder.path)))

@@ -69,11 +69,14 @@ def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Read a list of resolved configs, write a list of speeds as the last line."""
+    """Read a list of resolved configs, write a list of speeds as the last line. The argument is the time at which this
+    process was started."""
+    start_s = time.time() - float(sys.argv[1])  # mostly imports
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps([speed(OmegaConf.create(config), folder) for config in json.load(sys.stdin)]))
+        speeds = [speed(OmegaConf.create(config), folder) for config in json.load(sys.stdin)]
+        print(json.dumps([s and {**s, "start_s": start_s} for s in speeds]))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ MAY_CHANGE = (
     "training.max_epochs",
     "training.patience",
     "training.checkpoint_every_minutes",
+    "training.compile",
+    "training.activation_checkpointing",
     "data.root",
     "data.num_workers",
     "data.evaluation_batch_size",

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
 from genexp.callbacks.clock import Clock
+from genexp.callbacks.curves import Curves
 from genexp.callbacks.ema import EMA
 from genexp.callbacks.history import History
 from genexp.callbacks.progress import RunProgress
@@ -26,8 +27,7 @@ from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
 from genexp.probability.randomness import key
-from genexp.runs import tracking
-from genexp.runs.checkpoint import AtomicCheckpointIO
+from genexp.runs import scale, tracking
 from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
 from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
 from genexp.runs.folder import RunFolder
@@ -114,11 +114,11 @@ def _train(
         console.print(f"  continues from {images:,} images ({where})", highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
     loggers: list[Any] = []
-    summary: dict[str, Any] = {}
     failed = True
     minutes = before.get("minutes", 0.0)
     try:
         loggers += tracking.make_loggers(config, folder, group, console)
+        tracking.watch(config, loggers, model)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         try:
@@ -127,7 +127,6 @@ def _train(
             minutes += (time.monotonic() - started) / 60
             folder.set_status("running", minutes=round(minutes, 3))
         records = finish(config, data, metrics, folder, trainer, console)
-        summary = {record["key"]: record["value"] for record in records}
         console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
         folder.set_status("done", verdict=judge(config, records, console))
         failed = False
@@ -143,7 +142,7 @@ def _train(
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        tracking.finish(loggers, summary, failed)
+        tracking.finish(loggers, folder, failed, console)
 
 
 def _same_end(stored: DictConfig, new: DictConfig) -> bool:
@@ -156,18 +155,16 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     Raises:
         ConfigError: naming what is wrong.
     """
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # one process on a cluster is a choice
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     extra = list(config.allow_targets)
     device_of(config.trainer.accelerator)
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
-    if config.training.gradient_clip_norm is not None and not model.automatic_optimization:
-        raise ConfigError(
-            f"training.gradient_clip_norm: {type(model).__name__} steps its optimizers itself and does not clip; set null"
-        )
+    scale.check(config, model, console)
     try:
         data.prepare_data()
         data.setup()
@@ -202,16 +199,14 @@ def fit(
         resumed: the checkpoint to continue from and its content, or None.
     """
     training = config.training
-    trainer = instantiate(
+    scale.apply(config, model)
+    trainer = scale.make_trainer(
         config,
-        "trainer",
-        list(config.allow_targets),
+        model,
         max_epochs=-1,  # the clock stops it
         check_val_every_n_epoch=training.validate_every_epochs,
-        gradient_clip_val=training.gradient_clip_norm,
         log_every_n_steps=training.log_every_steps,
         callbacks=make_callbacks(config, data, folder, console, stop),
-        plugins=[AtomicCheckpointIO()],
         logger=loggers,
         default_root_dir=str(folder.path),
         use_distributed_sampler=False,
@@ -241,7 +236,10 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
     """The callbacks of every run, in the order in which they act."""
     training = config.training
     per_epoch = data.size("train")
-    limits = [training.max_images, training.max_steps and training.max_steps * training.batch_size]
+    limits = [
+        training.max_images,
+        training.max_steps and training.max_steps * training.accumulate_batches * training.batch_size,
+    ]
     limits += [training.max_epochs and training.max_epochs * per_epoch]
     total = min(limit for limit in limits if limit is not None)
     callbacks: list[Callback] = [
@@ -249,6 +247,7 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         History(folder.history, training.log_every_steps),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
+        Curves(folder.history, folder.path / "curves.png"),
     ]
     if training.patience is not None:
         callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))

@@ -12,6 +12,7 @@ from genexp.data.mnist import FILES, parse_idx
 from genexp.data.splits import permuted
 
 NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data").iterdir() if p.suffix == ".yaml")
+STREAMED = {"image_folder", "shards"}  # whatever their folder holds
 SIZES = {
     "digits": (1297, 250, 250),
     "mnist": (50000, 10000, 10000),
@@ -25,7 +26,11 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_data_set_is_looked_at():
+    assert set(NAMES) == set(SIZES) | STREAMED
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
 def test_tensors_are_as_declared(make_data, name, request):
     data = make_data(name)
     if isinstance(data, FileData):

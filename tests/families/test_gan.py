@@ -12,7 +12,7 @@ from genexp.callbacks.clock import Clock
 from genexp.families.gan import GAN, Minimax, NonSaturating
 from genexp.networks.mlp import MLPDiscriminator, MLPGenerator
 from genexp.probability.quantize import symmetric
-from genexp.probability.randomness import key
+from genexp.probability.randomness import StepDraws
 
 REAL, FAKE = [0.0, 2.0], [-1.0, 3.0]
 
@@ -117,8 +117,8 @@ def test_training_is_what_it_is_by_hand(objective, conditional, levels):
     )
     for step, (x, y) in enumerate(data):
         y = y if conditional else None
-        torch.manual_seed(key(0, "step", step, 0))
-        fake = generator(torch.randn(16, 2), y)
+        draws = StepDraws(0, "step", "draws", step, rank=0, world=1)
+        fake = generator(draws.normal(16, 2, device=torch.device("cpu"), dtype=torch.float32), y)
         loss = objective.discriminator(discriminator(symmetric(x, levels), y), discriminator(fake.detach(), y)).mean()
         by_hand[1].zero_grad()
         loss.backward()

@@ -43,7 +43,7 @@ class LinearDecoder(torch.nn.Module):
 def make_vae(float64):
     """With orthogonal columns of W the true posterior is diagonal; ``wrong`` moves q away from it."""
 
-    def make(wrong=0.0, beta=1.0, kl_warmup_images=0, chunk=10_000, temperature=1.0):
+    def make(wrong=0.0, beta=1.0, k=1, kl_warmup_images=0, chunk=10_000, temperature=1.0):
         torch.manual_seed(0)
         basis = torch.linalg.qr(torch.randn(DIMS, LATENT)).Q
         matrix, centre = basis * torch.tensor([0.3, 0.8, 1.3, 2.0]), torch.randn(DIMS)
@@ -64,6 +64,7 @@ def make_vae(float64):
             observation=lambda levels: Normal(levels, min_log_std=-5.0),
             latent_dim=LATENT,
             beta=beta,
+            k=k,
             kl_warmup_images=kl_warmup_images,
             temperature=temperature,
             chunk=chunk,
@@ -192,7 +193,7 @@ def test_samples_and_reconstructions_have_the_moments_of_the_model(make_vae):
 
 
 @pytest.mark.parametrize(
-    "change", [{"beta": -1.0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str
+    "change", [{"beta": -1.0}, {"k": 0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str
 )
 def test_impossible_settings_are_refused(make_vae, change):
     (name,) = change
@@ -202,6 +203,23 @@ def test_impossible_settings_are_refused(make_vae, change):
         make_vae().bound(torch.zeros(1, DIMS), k=0)
     with pytest.raises(ValueError, match="temperature=-1"):
         make_vae().sample(2, temperature=-1)
+
+
+def test_the_importance_weighted_objective_is_the_bound(make_vae):
+    model = make_vae(wrong=0.3, k=5)
+    x = truth(model).sample((4000,))
+    losses = model.loss(x)
+    bounds = [model.bound(x, k=k) for k in (1, 5)]
+    for value, expected in ((losses["elbo"], bounds[0]), (-losses["loss"], bounds[1])):
+        tolerance = 5 * ((value.var() + expected.var()) / len(x)) ** 0.5
+        assert abs(value.mean() - expected.mean()) < tolerance
+    assert losses["elbo"].mean() < -losses["loss"].mean() <= truth(model).log_prob(x).mean()
+    exact = make_vae(k=5)
+    assert torch.allclose(
+        -exact.loss(x)["loss"], truth(exact).log_prob(x)
+    )  # every weight is p(x) at the true posterior
+    with pytest.raises(ValueError, match=r"k=5: .* set beta 1"):
+        make_vae(k=5, beta=2.0)
 
 
 def test_labels_reach_both_networks(float64):
@@ -227,6 +245,7 @@ def test_labels_reach_both_networks(float64):
         observation=Bernoulli,
         latent_dim=2,
         beta=1.0,
+        k=1,
         kl_warmup_images=0,
         temperature=1.0,
         chunk=18,

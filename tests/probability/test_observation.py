@@ -172,3 +172,12 @@ def test_the_mean_of_a_bernoulli_and_of_a_normal():
 )
 def test_the_customary_model_of_so_many_levels(levels, kind):
     assert isinstance(by_levels(levels, components=2, min_log_std=-5.0), kind)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_densities_are_computed_in_float32_from_parameters_in_half_precision(dtype):
+    for model, levels in [*[(make(), levels) for make, levels in DISCRETE], (Normal(None, -5.0), None)]:
+        params = (4 * torch.randn(50, model.num_params, 3)).to(dtype)
+        x = torch.randn(50, 3) if levels is None else torch.randint(levels, (50, 3)).to(torch.uint8)
+        value = model.log_prob(params, x)
+        assert value.dtype == torch.float32 and torch.equal(value, model.log_prob(params.float(), x))

@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from genexp.runs.config import ConfigError, instantiate, nearest, slug
+from genexp.runs.config import ConfigError, instantiate, nearest
 
 DANGEROUS = [
     "os.system",
@@ -53,9 +53,6 @@ def test_the_cause_of_a_failed_construction_is_told():
         instantiate(config, "a", [])
 
 
-def test_nearest_and_slug():
+def test_the_nearest_name_is_found():
     assert nearest("pixlcnn", ["made", "pixelcnn"]) == " Did you mean 'pixelcnn'?"
     assert nearest("zzz", ["made", "pixelcnn"]) == ""
-    overrides = ["model/observation=bernoulli", "seed=0", "data=digits"]
-    assert slug(3, overrides, ["model/observation", "seed"]) == "3-model.observation_bernoulli-seed_0"
-    assert slug(3, overrides, []) == "3"

@@ -236,6 +236,14 @@ def test_a_dry_run_shows_the_space_and_writes_nothing(genexp, tiny):
     assert not [path for path in genexp.folder.rglob("*") if path.is_file()]
 
 
+def test_the_ready_search_composes(genexp):
+    code, out, err = genexp("train", "sweep=tpe", "name=s", "data=digits", "dry_run=true")
+    assert code == 0 and "30 trials" in out and "model.latent_dim=tag(log,int(interval(5,100)))" in out, err
+    other = ["model=made", "hydra.sweeper.params=null", "-m", RATES]
+    code, out, err = genexp("train", "sweep=tpe", *other, "name=s", "data=digits", "dry_run=true")
+    assert code == 0 and RATES in out and "latent_dim" not in out, err
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [

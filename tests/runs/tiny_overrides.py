@@ -12,6 +12,8 @@ NETS = {
     "made": ["model.network.hidden=[16]"],
     "pixelcnn": ["model.network.channels=4", "model.network.dilations=[1]", "model.network.head_channels=8"],
     "vae": ["model.encoder.hidden=[16]", "model.decoder.hidden=[16]", "model.latent_dim=4"],
+    "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]"],
+    "vae_conv": ["model.encoder.channels=4", "model.decoder.channels=4", "model.latent_dim=4"],
     "dcgan": ["model.generator.channels=4", "model.discriminator.channels=4"],
 }
 FIDELITY = ["metrics.fidelity.n=60", "metrics.fidelity.kid_subset_size=20", "metrics.fidelity.is_splits=2"]

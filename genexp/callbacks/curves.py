@@ -1,0 +1,64 @@
+"""The history of a run as a picture."""
+
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+
+from pytorch_lightning import Callback, Trainer
+
+from genexp.callbacks.pictures import hand_over
+from genexp.families.base import GenerativeModule
+
+
+class Curves(Callback):
+    """Draws ``curves.png`` from ``metrics.csv`` when training ends, also when it fails, and hands it to the loggers.
+
+    Args:
+        history: the CSV.
+        path: the PNG.
+    """
+
+    def __init__(self, history: Path, path: Path) -> None:
+        self.history, self.path = history, path
+
+    def on_fit_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if trainer.is_global_zero and draw_curves(self.history, self.path):
+            hand_over(trainer, pl_module, "curves", self.path)
+
+    def on_exception(self, trainer: Trainer, pl_module: GenerativeModule, exception: BaseException) -> None:
+        self.on_fit_end(trainer, pl_module)
+
+
+def draw_curves(history: Path, path: Path) -> bool:
+    """One panel per quantity, training and validation together, against the images seen.
+
+    Args:
+        history: a run's ``metrics.csv``; of two rows for the same number of images the later one counts.
+        path: file to write.
+
+    Returns:
+        False, with nothing written, if no finite value was logged.
+    """
+    from matplotlib.figure import Figure
+
+    panels: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    with open(history, newline="") as file:
+        for row in csv.DictReader(file):
+            part, _, quantity = row["metric"].partition("/")
+            if math.isfinite(float(row["value"])):
+                panels[quantity][part][int(row["images"])] = float(row["value"])
+    if not panels:
+        return False
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.2 * columns, 2.9 * rows), dpi=100, layout="constrained")
+    for i, (quantity, parts) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, i + 1, title=quantity, xlabel="images")
+        for part, values in parts.items():
+            marker, width = (".", 1.5) if part == "val" else ("", 1.0)
+            axes.plot(*zip(*sorted(values.items()), strict=True), label=part, marker=marker, linewidth=width)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path)
+    return True

@@ -1,0 +1,193 @@
+"""Tar shards: what is read from them, in which order, and what the errors say."""
+
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genexp.data.images import encode
+from genexp.data.shard_writer import write_shards
+from genexp.data.shards import ShardOrder
+from genexp.data.streamed import UnreadableImage
+from genexp.data.tar_index import LABEL, OFFSET, SIZE, index_of, scan
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ["data.shape=[1,8,8]", "data.levels=17", "data.num_classes=10"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENEXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "shards"
+
+
+@pytest.fixture
+def shards(make_data, tmp_path):
+    """``data=shards`` of scikit-learn's digits, 100 a shard, read by this process."""
+    write_shards(make_data("digits"), tmp_path / "digits", 100)
+
+    def make(*overrides):
+        return make_data("shards", f"data.root={tmp_path}/digits", *DIGITS, "data.num_workers=0", *overrides)
+
+    return make
+
+
+def archive(path, *members):
+    with tarfile.open(path, "w") as out:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            out.addfile(member, io.BytesIO(content))
+    return path
+
+
+PIXEL = encode(torch.zeros(1, 1, 1, dtype=torch.uint8), 2)
+
+
+def test_a_data_set_comes_back_from_its_shards(make_data, shards, tmp_path):
+    data, digits = shards(), make_data("digits")
+    assert len(list((tmp_path / "digits").glob("*.tar"))) == 13 + 3 + 3
+    for split in ("train", "validation", "test"):
+        x, y = (torch.cat(parts) for parts in zip(*data.loader(split, 77), strict=True))
+        assert torch.equal(x, digits.tensors(split)[0]) and torch.equal(y, digits.tensors(split)[1])
+    few = shards("data.limit=150")
+    assert few.size("train") == 150 and few.images("train").counts.tolist() == [100, 50]
+    assert torch.equal(torch.cat([x for x, _ in few.loader("train")]), digits.tensors("train")[0][:150])
+    assert shards("data.limit=200").images("train").counts.tolist() == [100, 100]
+    with pytest.raises(ValueError, match="already holds shards"):
+        write_shards(digits, tmp_path / "digits", 100)
+
+
+def test_an_epoch_reads_few_shards_at_a_time_and_every_example_once(shards):
+    def order(epoch=0, **changes):
+        counts = np.array([100] * 12 + [97])
+        arguments = {"counts": counts, "window": 3, "batch_size": 50, "seed": 0} | changes
+        keys = ShardOrder(**arguments)
+        keys.set_epoch(epoch)
+        return torch.cat([key.index for key in keys])
+
+    first = order()
+    assert torch.equal(first, order()) and first.sort().values.tolist() == list(range(1297))
+    assert not torch.equal(first, order(epoch=1)) and not torch.equal(first, order(seed=1))
+    windows = [set((part // 100).tolist()) for part in first.split(300)[:-2]]  # the shard with 97 is in one of them
+    assert sum(len(window) for window in windows) <= 3 * len(windows) + 2
+    assert len((first[:300] // 100).unique()) == 3 and (first[:50] // 100).bincount().max() < 40
+    assert set((first[:300] // 100).tolist()) != set((order(epoch=1)[:300] // 100).tolist())
+    sampler = shards("data.shuffle_shards=3", "training.batch_size=50").train_dataloader().sampler
+    assert torch.equal(torch.cat([key.index for key in sampler]), first)
+
+
+def test_an_index_is_made_once_and_again_for_a_changed_shard(tmp_path, cache):
+    shard = archive(tmp_path / "a.tar", ("x.png", PIXEL), ("x.cls", b"3"))
+    index = index_of(shard, "label")
+    (kept,) = cache.iterdir()
+    assert index.tolist() == np.load(kept).tolist() == [[512, len(PIXEL), 3]]
+    np.save(kept, index + 1)
+    assert index_of(shard, "label").tolist() == (index + 1).tolist()  # from the cache
+    archive(shard, ("x.png", PIXEL), ("x.cls", b"4"))
+    assert index_of(shard, "label")[0, LABEL] == 4
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_members_are_grouped_by_the_name_up_to_the_first_dot(tmp_path):
+    members = [("a/1.json", b'{"label": 2, "caption": "x"}'), ("a/1.left.JPG", b"123"), ("a/1.txt", b"hi")]
+    members += [("b/1.cls", b" 7\n"), ("b/1.json", b'{"label": 1}'), ("b/1.webp", b"4567"), ("b/2.bmp", b"8")]
+    members += [("c" * 150 + ".png", b"9")]  # a name longer than a header holds
+    shard = archive(tmp_path / "a.tar", *members)
+    index = scan(shard, "label")
+    assert index[:, LABEL].tolist() == [2, 7, -1, -1]
+    content = shard.read_bytes()
+    assert [content[row[OFFSET] :][: row[SIZE]] for row in index.tolist()] == [b"123", b"4567", b"8", b"9"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("1.png", PIXEL), ("1.cls", b"cat")], r"1\.cls says 'cat', which is not the number of a class"),
+        ([("1.png", PIXEL), ("1.json", b'{"label": -2}')], r"1\.json says -2"),
+        ([("1.png", PIXEL), ("1.json", b"{")], r"a\.tar"),
+        ([("1.png", PIXEL), ("1.json", b"7")], r"a\.tar"),
+        ([("1.png", PIXEL), ("1.jpg", PIXEL)], r"1 has two images"),
+        ([("1.png", PIXEL), ("2.png", PIXEL), ("1.cls", b"0")], r"the members of 1 do not lie together"),
+        ([("1.png", PIXEL), ("2.cls", b"1")], r"2 has no image"),
+        ([], r"holds no examples"),
+    ],
+)
+def test_a_shard_that_is_not_as_it_should_be_is_named(tmp_path, members, message):
+    shard = archive(tmp_path / "a.tar", *members)
+    with pytest.raises(ValueError, match=message) as error:
+        scan(shard, "label")
+    assert str(shard) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["cut", "text", "compressed"])
+def test_what_is_no_tar_archive_is_refused(tmp_path, kind):
+    shard = archive(tmp_path / "a.tar", ("1.png", bytes(5000)))
+    if kind == "cut":
+        shard.write_bytes(shard.read_bytes()[:3000])
+    elif kind == "text":
+        shard.write_text("hello" * 1000)
+    else:
+        with tarfile.open(shard, "w:gz") as out:
+            out.add(__file__, "1.png")
+    with pytest.raises(ValueError, match=r"a\.tar is not a shard of images \(an uncompressed tar archive\)"):
+        scan(shard, "label")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.num_classes=9"],
+            r"data\.num_classes=9: the labels of shards must be int64 from 0 to 8, but are .* to 9",
+        ),
+        (["data.num_classes=null"], r"data\.num_classes=None: for shards it must be 10"),
+        (["data.shards.test=exam-*.tar"], r"data\.shards\.test=exam-\*\.tar matches nothing in .*19 other .tar files"),
+        (["+data.shards.val=val-*.tar"], r"data\.shards=.*must give a pattern for train, validation and test"),
+        (["data.shuffle_shards=0"], r"data\.shuffle_shards=0: must be at least 1"),
+    ],
+)
+def test_shards_that_are_not_as_declared_are_refused(shards, overrides, message):
+    with pytest.raises(Exception, match=message):
+        shards(*overrides).setup()
+
+
+def test_labels_in_some_examples_only_are_refused(make_data, tmp_path):
+    for split in ("train", "validation", "test"):
+        archive(tmp_path / f"{split}-0.tar", ("1.png", PIXEL), ("2.png", PIXEL), ("2.cls", b"0"))
+    with pytest.raises(ValueError, match=r"train-0\.tar: 1 of its 2 examples have no label"):
+        make_data("shards", f"data.root={tmp_path}", "data.shape=[1,1,1]", "data.num_classes=1").setup()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_is_named_with_its_shard(make_data, tmp_path, workers):
+    for split in ("train", "validation", "test"):
+        archive(tmp_path / f"{split}-0.tar", ("a.png", PIXEL), ("b/c.png", PIXEL[:40]))
+    data = make_data("shards", f"data.root={tmp_path}", "data.shape=[1,1,1]", f"data.num_workers={workers}")
+    with pytest.raises(UnreadableImage, match=rf"^b/c\.png in {tmp_path}/validation-0\.tar cannot be used: [^\n]*$"):
+        list(data.loader("validation"))
+
+
+def test_the_fingerprint_tells_shards_apart(shards, tmp_path):
+    before = [shards().fingerprint(split) for split in ("train", "validation", "test")]
+    assert len(set(before)) == 3 and shards("data.limit=1000").fingerprint("train") != before[0]
+    with tarfile.open(tmp_path / "digits" / "train-000012.tar") as last:
+        (tmp_path / "moved").mkdir()
+        subprocess.run(f"cp {tmp_path}/digits/*.tar {tmp_path}/moved", shell=True, check=True)
+        members = [(member.name, last.extractfile(member).read()) for member in last]
+    assert shards(f"data.root={tmp_path}/moved").fingerprint("train") == before[0]
+    archive(tmp_path / "digits" / "train-000012.tar", *members[:-2])
+    assert shards().fingerprint("train") != before[0]
+
+
+def test_the_script_writes_shards_of_a_configured_data_set(make_data, tmp_path):
+    command = [sys.executable, ROOT / "scripts" / "make_shards", tmp_path / "out", "data=digits", "data.limit=90"]
+    done = subprocess.run([*command, "--per-shard", "40"], capture_output=True, text=True)
+    assert done.returncode == 0 and "3 shards of train, 90 images" in done.stdout, done.stderr
+    data = make_data("shards", f"data.root={tmp_path}/out", *DIGITS, "data.num_workers=0")
+    assert torch.equal(torch.cat([x for x, _ in data.loader("test")]), make_data("digits").tensors("test")[0])

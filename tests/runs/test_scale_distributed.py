@@ -1,0 +1,121 @@
+"""Two processes learn what one learns with the double batch; FSDP and torch.compile learn what DDP and eager code do."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_overrides import FIDELITY, NETS
+
+import genexp as package
+from genexp.runs import checkpoint
+
+COMMON = [
+    "data=digits",
+    "data.limit=640",
+    "training.max_epochs=2",
+    "training.max_images=null",
+    "training.log_every_steps=1",
+]
+COMMON += ["samples.n=16", "samples.every_images=500", *FIDELITY]
+ONE = ["trainer=cpu", "training.batch_size=64"]
+TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "training.batch_size=32"]
+every_model = pytest.mark.parametrize("model", sorted(NETS))
+
+
+def arguments(model, name, *more):
+    return ["train", f"model={model}", *NETS[model], *COMMON, f"name={name}", *more]
+
+
+def result(folder):
+    """The history of a run by metric, and its last checkpoint."""
+    history = {}
+    with open(folder / "metrics.csv") as file:
+        for row in csv.DictReader(file):
+            history.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+    return history, checkpoint.load(folder / "checkpoints/last.ckpt")
+
+
+def run(folder, model, name, *more):
+    """``genexp train ...`` as a process of its own, which must end well; its :func:`result`."""
+    command = [sys.executable, "-m", "genexp", *arguments(model, name, *more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return result(folder / "outputs" / name)
+
+
+def assert_same(a, b, rel):
+    (one, one_end), (two, two_end) = a, b
+    assert one.keys() == two.keys() and len(one["train/loss"]) == 20
+    for metric in one:
+        assert [step for step, _ in two[metric]] == [step for step, _ in one[metric]]
+        assert [v for _, v in two[metric]] == pytest.approx([v for _, v in one[metric]], rel=rel), metric
+    assert one_end["images_seen"] == two_end["images_seen"] == 1280
+    assert one_end["state_dict"].keys() == two_end["state_dict"].keys()
+    for name, value in one_end["state_dict"].items():
+        assert torch.allclose(two_end["state_dict"][name], value, rtol=1e-3, atol=1e-4), name
+
+
+def test_two_processes_train_a_vae_as_one_does(genexp):
+    code, _, err = genexp(*arguments("vae", "one", *ONE))
+    assert code == 0, err
+    two = run(genexp.folder, "vae", "two", "trainer=ddp", *TWO)
+    assert_same(result(genexp.folder / "outputs/one"), two, 1e-5)
+    assert sorted(os.listdir("outputs")) == ["one", "two"]
+
+
+@pytest.mark.slow
+@every_model
+def test_two_processes_train_every_model_as_one_does(tmp_path, model):
+    more = ["model.network.num_masks=8"] if model == "made" else []
+    two = run(tmp_path, model, "two", "trainer=ddp", *TWO, *more)
+    assert_same(run(tmp_path, model, "one", *ONE, *more), two, 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_two_processes_with_two_batches_a_step_train_as_one_does(tmp_path, model):
+    two = ["trainer=ddp", *TWO, "training.batch_size=16", "training.accumulate_batches=2"]
+    assert_same(run(tmp_path, model, "one", *ONE), run(tmp_path, model, "two", *two), 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "vae_conv"])
+def test_fully_sharded_training_learns_what_ddp_does(tmp_path, model):
+    sharded = run(tmp_path, model, "fsdp", "trainer=fsdp", *TWO)
+    assert_same(run(tmp_path, model, "ddp", "trainer=ddp", *TWO), sharded, 1e-5)
+    assert sorted(p.name for p in (tmp_path / "outputs/fsdp/samples").glob("0*[0-9].png"))
+    loaded = package.load(tmp_path / "outputs/fsdp")
+    assert loaded.sample(2).shape == (2, 1, 8, 8)
+
+
+PROBE = """
+from genexp.families.autoregressive import Autoregressive
+
+class Probe(Autoregressive):
+    def on_train_end(self):
+        held = sum(p.to_local().numel() for p in self.parameters())
+        with open(f"held-{self.global_rank}", "w") as file:
+            file.write(f"{held} {sum(p.numel() for p in self.parameters())}")
+"""
+
+
+@pytest.mark.slow
+def test_each_process_holds_half_of_the_parameters(tmp_path):
+    (tmp_path / "probe.py").write_text(PROBE)
+    more = ["model._target_=probe.Probe", "allow_targets=[probe]", "model.network.hidden=[256]"]
+    run(tmp_path, "made", "fsdp", "trainer=fsdp", *TWO, *more)
+    for rank in (0, 1):
+        held, total = map(int, (tmp_path / f"held-{rank}").read_text().split())
+        assert held == pytest.approx(total / 2, rel=0.02)
+
+
+@pytest.mark.slow
+@every_model
+def test_compiled_networks_learn_what_others_do(tmp_path, model):
+    assert_same(
+        run(tmp_path, model, "eager", *ONE), run(tmp_path, model, "compiled", *ONE, "training.compile=true"), 1e-3
+    )
