@@ -139,10 +139,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
 
     from genexp.hydra_plugins.grid import GridSweeper
     from genexp.hydra_plugins.launcher import SubprocessLauncher
+    from genexp.hydra_plugins.optuna import OptunaSweeper
     from genexp.hydra_plugins.random import RandomSweeper
     from genexp.hydra_plugins.ray import RayLauncher
 
-    for plugin in (GridSweeper, RandomSweeper, SubprocessLauncher, RayLauncher):
+    for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
     task = Task(verb, sys.argv)

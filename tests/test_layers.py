@@ -103,7 +103,7 @@ def test_asking_for_help_is_quick(arguments):
         f"sys.argv = ['genexp', *{arguments}]\n"
         "from genexp.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'wandb', 'sklearn', 'matplotlib'}\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'wandb', 'sklearn', 'matplotlib', 'optuna'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

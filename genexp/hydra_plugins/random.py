@@ -20,6 +20,20 @@ def uniform(seed: int, *parts: str | int) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
+def check_interval(override: Override) -> tuple[float, float, bool]:
+    """Ends of an interval, and whether its logarithm is meant.
+
+    Raises:
+        ConfigError: it is empty, or a logarithm is asked for of what is not positive.
+    """
+    interval = override.value()
+    assert isinstance(interval, IntervalSweep)
+    low, high, is_log = interval.start, interval.end, "log" in interval.tags
+    if not low < high or (is_log and low <= 0):
+        raise ConfigError(f"{override.input_line}: needs {'0 < ' if is_log else ''}low < high")
+    return low, high, is_log
+
+
 def draw(override: Override, u: float) -> str:
     """The value of one key: uniform over a choice or a range, over an interval, or over the logarithm of an interval with
     the tag ``log``. An interval of integers, ``int(interval(1,8))``, contains both its ends.
@@ -34,11 +48,7 @@ def draw(override: Override, u: float) -> str:
     if override.is_discrete_sweep():
         values = list(override.sweep_string_iterator())
         return values[int(u * len(values))]
-    interval = override.value()
-    assert isinstance(interval, IntervalSweep)
-    low, high, is_log = interval.start, interval.end, "log" in interval.tags
-    if not low < high or (is_log and low <= 0):
-        raise ConfigError(f"{override.input_line}: needs {'0 < ' if is_log else ''}low < high")
+    low, high, is_log = check_interval(override)
     if isinstance(low, int):
         high += 1
     x = math.exp(math.log(low) + u * math.log(high / low)) if is_log else low + u * (high - low)

@@ -48,7 +48,7 @@ class PlannedSweeper(Sweeper):
     """
 
     def __init__(self, params: Mapping[str, Any], probe: bool) -> None:
-        self.params, self.probe = params, probe
+        self.params, self.probe = params or {}, probe
         self.jobs: list[Job] = []
         self.interrupted: BaseException | None = None
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -105,10 +105,10 @@ class PlannedSweeper(Sweeper):
             How each came out, in their order, read from its run folder; also those that had been done before.
 
         Raises:
-            ConfigError: no job has a config that is right; or a folder is in the way.
+            ConfigError: no job of the first batch has a config that is right; or a folder is in the way.
         """
         jobs = [self._compose(list(point)) for point in points]
-        if jobs and all(job.error is not None for job in jobs):
+        if jobs and not self.jobs and all(job.error is not None for job in jobs):
             raise jobs[0].error
         look_up(jobs, self.folder, self.config.resume or bool(self.jobs))
         todo = [job for job in jobs if job.action in ("run", "resume")]

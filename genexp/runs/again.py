@@ -26,6 +26,7 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
     config = folder.config()
     override(config, overrides)
     config.resume = True
+    OmegaConf.update(config, "trial", None, force_add=True)  # only its sweep decides about a trial
     _train(config, folder, folder, overrides, console)
 
 
@@ -46,6 +47,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
     OmegaConf.update(config, "group", None, force_add=True)
     override(config, overrides)
     config.resume = False
+    OmegaConf.update(config, "trial", None, force_add=True)
     folder = RunFolder(f"outputs/{config.name}")
     _train(config, folder, original, overrides, console)
     for line in unlike(original.status(), folder.status()):

@@ -113,7 +113,7 @@ class RunFolder:
                     self.path.rmdir()
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` holds: ``state`` is running, done, failed or interrupted."""
+        """What ``status.json`` holds: ``state`` is running, done, pruned, failed or interrupted."""
         path = self.path / "status.json"
         return json.loads(path.read_text()) if path.exists() else {}
 

@@ -9,6 +9,7 @@ BOOKKEEPING = (
     "sweep",
     "tags",
     "job_type",
+    "trial",
     "logger",
     "resume",
     "dry_run",

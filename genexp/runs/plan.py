@@ -86,7 +86,7 @@ def _frozen(leaves: dict[str, str]) -> frozenset[tuple[str, str]]:
 def _take_up(job: Job) -> None:
     """Decide what is left to do in a folder that holds the job's run."""
     state = job.folder.status().get("state", "unknown")
-    if state == "done":
+    if state in ("done", "pruned"):
         job.action = "done"
     elif any(job.folder.checkpoints.glob("*.ckpt")):
         job.images = images_seen(job.folder)

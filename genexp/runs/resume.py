@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "group",
     "tags",
     "job_type",
+    "trial",
     "allow_targets",
     "resume",
     "dry_run",

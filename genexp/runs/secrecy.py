@@ -11,6 +11,8 @@ from genexp.runs.config import ConfigError
 SECRET = re.compile(r"(^|_)(api_?key|password|passwd|secret|private_key|access_key|credentials)$", re.IGNORECASE)
 TOKEN = re.compile(r"(^|_)token$", re.IGNORECASE)
 """A secret if it is text; a number is a token of a vocabulary."""
+URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+"""A password within an address."""
 
 
 def refuse_secrets(config: DictConfig) -> None:
@@ -32,11 +34,13 @@ def _search(node: Any, path: str) -> None:
     elif isinstance(node, list):
         for i, value in enumerate(node):
             _search(value, f"{path}[{i}]")
-    elif isinstance(node, str) and (key := os.environ.get("WANDB_API_KEY")) and key in node:
-        raise ConfigError(f"{path}: {REASON}")
+    elif isinstance(node, str):
+        key = os.environ.get("WANDB_API_KEY")
+        if URL.search(node) or (key and key in node):
+            raise ConfigError(f"{path}: {REASON}")
 
 
 REASON = (
     "a config holds no secrets, since it is written to the run folder and logged; "
-    "set the environment variable WANDB_API_KEY, or use `wandb login`"
+    "for W&B, set the environment variable WANDB_API_KEY, or use `wandb login`"
 )

@@ -19,7 +19,7 @@ class Outcome:
 
     Attributes:
         folder: of its run, with the values if it is done.
-        state: done, failed, interrupted, or not begun.
+        state: done, pruned, failed, interrupted, or not begun.
         error: one line; empty if it did not fail.
         is_config_error: whether the config was wrong, rather than the run.
     """
@@ -38,7 +38,7 @@ def outcome(job: Job) -> Outcome:
     state = status.get("state", NOT_BEGUN)
     if state == "running":
         return Outcome(job.folder, "failed", "it runs elsewhere, or its process disappeared")
-    is_config_error = status.get("exit_code") == CONFIG_ERROR
+    is_config_error = state == "failed" and status.get("exit_code") == CONFIG_ERROR  # not of an earlier attempt
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 
 
@@ -56,7 +56,8 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], console:
     """
     ended = {job.name: outcome(job) for job in jobs if job.action not in ("done", "twin")}
     count = {
-        state: sum(o.state == state for o in ended.values()) for state in ("done", "failed", "interrupted", NOT_BEGUN)
+        state: sum(o.state == state for o in ended.values())
+        for state in ("done", "pruned", "failed", "interrupted", NOT_BEGUN)
     }
     skipped = sum(job.action == "done" for job in jobs)
     twins = sum(job.action == "twin" for job in jobs)
@@ -68,7 +69,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], console:
         log = end.folder.path / "log.txt"
         where = f"  ({log})" if log.exists() else ""
         console.print(f"  {name}: {end.error}{where}", markup=False)
-    if any(o.state != "done" for o in ended.values()):
+    if any(o.state not in ("done", "pruned") for o in ended.values()):
         words = [word for word in repeat if not word.startswith("resume=")]
         console.print(f"to continue: {shlex.join([*words, 'resume=true'])}", markup=False)
     if count["done"] or skipped:

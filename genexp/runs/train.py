@@ -21,6 +21,7 @@ from genexp.callbacks.curves import Curves
 from genexp.callbacks.ema import EMA
 from genexp.callbacks.history import History
 from genexp.callbacks.progress import RunProgress
+from genexp.callbacks.pruning import Pruned, Pruning
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
@@ -133,6 +134,10 @@ def _train(
         folder.set_status("interrupted", error=str(interrupted))
         console.print(f"{interrupted}; to continue: genexp train run={folder.path}", highlight=False, soft_wrap=True)
         raise
+    except Pruned as pruned:
+        folder.set_status("pruned", reason=pruned.reason)
+        console.print(f"[bold]{folder.path}[/bold] pruned: {pruned.reason}", highlight=False, soft_wrap=True)
+        failed = False
     except Exception as error:
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
@@ -169,9 +174,12 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"data={config.data.name}: {' '.join(str(error).split())}") from error
     metrics = choose_metrics(config, model, data, extra, console)
-    monitor = config.training.monitor
-    if monitor is not None and monitor not in names:
-        raise ConfigError(f"training.monitor={monitor}: must be one of {', '.join(names)}.{nearest(monitor, names)}")
+    watched = {"training.monitor": config.training.monitor}
+    if reports_to_trial(config):
+        watched["hydra.sweeper.metric"] = config.trial.metric
+    for name, metric in watched.items():
+        if metric is not None and metric not in names:
+            raise ConfigError(f"{name}={metric}: must be one of {', '.join(names)}.{nearest(metric, names)}")
     return model, data, metrics
 
 
@@ -219,6 +227,11 @@ def fit(
     return trainer
 
 
+def reports_to_trial(config: DictConfig) -> bool:
+    """Whether the run is a trial of a study that looks at a validation metric."""
+    return config.get("trial") is not None and config.trial.metric.startswith("val/")
+
+
 def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Console, stop: Stop) -> list[Callback]:
     """The callbacks of every run, in the order in which they act."""
     training = config.training
@@ -240,6 +253,11 @@ def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Co
         callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
     if training.ema_decay is not None:
         callbacks.append(EMA(training.ema_decay))
+    if reports_to_trial(config):
+        from genexp.runs.study import open_trial  # needs Optuna
+
+        trial, reported = (None, set()) if rank_zero_only.rank else open_trial(config.trial)
+        callbacks.append(Pruning(trial, config.trial.metric, reported))
     end = [training[key] for key in LIMITS]
     callbacks.append(Checkpoints(folder.checkpoints, training.monitor, training.checkpoint_every_minutes, stop, end))
     return callbacks

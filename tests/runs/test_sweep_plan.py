@@ -11,7 +11,8 @@ from genexp.runs.identity import identity
 from genexp.runs.job import LONGEST, job_name
 from genexp.runs.process import quoted
 
-SWEEPS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "sweep").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "conf" / "sweep"
+SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "tpe")  # a search plans as it goes
 DRY = ["dry_run=true", "hydra.sweeper.probe=false"]
 
 
