@@ -13,9 +13,9 @@ from rich.console import Console
 from genexp.runs.config import ConfigError, check, nearest
 from genexp.runs.explain import explain, one_line
 from genexp.runs.folder import RunFolder
-from genexp.runs.job import CONFIG_ERROR, record_failure
-from genexp.runs.process import die_with_parent
 from genexp.runs.secrecy import refuse_secrets
+from genexp.sweeps.job import CONFIG_ERROR, record_failure
+from genexp.sweeps.process import die_with_parent
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -137,11 +137,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.hydra_plugins.grid import GridSweeper
-    from genexp.hydra_plugins.launcher import SubprocessLauncher
-    from genexp.hydra_plugins.optuna import OptunaSweeper
-    from genexp.hydra_plugins.random import RandomSweeper
-    from genexp.hydra_plugins.ray import RayLauncher
+    from genexp.sweeps.grid import GridSweeper
+    from genexp.sweeps.launcher import SubprocessLauncher
+    from genexp.sweeps.optuna import OptunaSweeper
+    from genexp.sweeps.random import RandomSweeper
+    from genexp.sweeps.ray import RayLauncher
 
     for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
@@ -184,7 +184,7 @@ def _train(config: Any) -> None:
     job = HydraConfig.get()
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     if config.dry_run:
-        from genexp.runs.plan import plan_one
+        from genexp.sweeps.plan import plan_one
 
         plan_one(config, folder, console())
         return

@@ -20,8 +20,8 @@ BELOW = {
     "callbacks": {"families", "probability", "networks"},
     "data": {"probability.quantize", "probability.randomness"},
     "runs": {"callbacks", "metrics", "families", "probability", "networks"},
-    "hydra_plugins": {"runs"},  # subclasses of Hydra's, so they import it; only the CLI imports them, when Hydra runs
-    "": {"cli", "runs", "hydra_plugins"},  # genexp/*.py
+    "sweeps": {"runs", "families"},  # only the CLI imports it, when Hydra runs, of whose classes it makes subclasses
+    "": {"cli", "runs", "sweeps"},  # genexp/*.py
 }
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
@@ -76,8 +76,8 @@ def test_arrows_point_downwards(path):
         elif module.split(".")[0] not in sys.stdlib_module_names:
             root = module.split(".")[0]
             assert root != "wandb", "only through Lightning's logger"
-            assert root != "hydra" or here in ("", "runs", "hydra_plugins"), module
-            assert root != "hydra" or not at_top or here == "hydra_plugins", f"{module}: inside functions, it is slow"
+            assert root != "hydra" or here in ("", "runs", "sweeps"), module
+            assert root != "hydra" or not at_top or here == "sweeps", f"{module}: inside functions, it is slow"
             if here in OUTSIDE:
                 allowed = OUTSIDE[here] | (set() if at_top else INSIDE_FUNCTIONS.get(here, set()))
                 assert root in allowed, f"{here} -> {module}"

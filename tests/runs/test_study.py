@@ -258,6 +258,6 @@ def test_the_ready_search_composes(genexp):
 def test_the_grammar_of_spaces(text, expected):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from genexp.hydra_plugins.optuna import distribution
+    from genexp.sweeps.optuna import distribution
 
     assert distribution(OverridesParser.create().parse_override(text)) == expected

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from genexp.hydra_plugins.random import uniform
-from genexp.runs.estimate import shape
 from genexp.runs.identity import identity
-from genexp.runs.job import LONGEST, job_name
-from genexp.runs.process import quoted
+from genexp.sweeps.estimate import shape
+from genexp.sweeps.job import LONGEST, job_name
+from genexp.sweeps.process import quoted
+from genexp.sweeps.random import uniform
 
 FOLDER = Path(__file__).parents[2] / "conf" / "sweep"
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "tpe")  # a search plans as it goes

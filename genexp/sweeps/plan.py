@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genexp.runs.config import ConfigError
-from genexp.runs.estimate import Clock, estimate
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import differing, identity
-from genexp.runs.job import Job
+from genexp.sweeps.estimate import Clock, estimate
+from genexp.sweeps.job import Job
 
 
 def runs_in(folder: Path) -> list[RunFolder]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from genexp.runs.folder import RunFolder
-from genexp.runs.job import CONFIG_ERROR, Job
+from genexp.sweeps.job import CONFIG_ERROR, Job
 
 NOT_BEGUN = "not begun"
 

@@ -19,15 +19,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from genexp.hydra_plugins.launcher import SubprocessLauncher
 from genexp.runs.config import ConfigError, check
-from genexp.runs.estimate import Clock, estimate
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import identity
-from genexp.runs.job import Job, job_name
-from genexp.runs.plan import look_up, refuse_existing, show
-from genexp.runs.process import quoted
-from genexp.runs.summary import Outcome, outcome, summarise
+from genexp.sweeps.estimate import Clock, estimate
+from genexp.sweeps.job import Job, job_name
+from genexp.sweeps.launcher import SubprocessLauncher
+from genexp.sweeps.plan import look_up, refuse_existing, show
+from genexp.sweeps.process import quoted
+from genexp.sweeps.summary import Outcome, outcome, summarise
 
 OWN = ("name", "group", "resume", "dry_run", "sweep")
 """Keys that a sweep gives its jobs, and that cannot vary between them."""

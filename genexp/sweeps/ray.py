@@ -12,10 +12,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from genexp.hydra_plugins.launcher import TICK_S, RunningJob, SubprocessLauncher, cpu_count
 from genexp.runs.config import ConfigError
 from genexp.runs.folder import RunFolder
-from genexp.runs.process import PARENT
+from genexp.sweeps.launcher import TICK_S, RunningJob, SubprocessLauncher, cpu_count
+from genexp.sweeps.process import PARENT
 
 
 def run(command: Sequence[str], folder: str, label: str, where: str, stop: str) -> tuple[str | None, float]:

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 
 from genexp.runs.config import ConfigError
 from genexp.runs.folder import RunFolder
-from genexp.runs.job import record_failure
-from genexp.runs.process import PARENT, arguments
+from genexp.sweeps.job import record_failure
+from genexp.sweeps.process import PARENT, arguments
 
 TICK_S = 0.1
 LAST_LINES = 10

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import identity, without
-from genexp.runs.job import Job
+from genexp.sweeps.job import Job
 
 LENGTH = ("seed", "data.seed", "training.max_images", "training.max_steps", "training.max_epochs", "training.patience")
 """What decides how long a run goes on, not how long an image takes."""
@@ -85,7 +85,7 @@ def finished(outputs: Path) -> dict[Any, Speed]:
 
 def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | None]:
     """Start one process and train a few steps of each config in it; None where that was not possible."""
-    command = [sys.executable, "-m", "genexp.runs.probe", str(time.time())]
+    command = [sys.executable, "-m", "genexp.sweeps.probe", str(time.time())]
     try:
         done = subprocess.run(
             command, input=json.dumps(configs), capture_output=True, text=True, env=environment, timeout=PROBE_S

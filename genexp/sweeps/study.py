@@ -7,63 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.exceptions import OptunaError
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from genexp.runs.config import ConfigError, instantiate, nearest
+from genexp.runs.config import ConfigError, nearest
 from genexp.runs.folder import RunFolder
-from genexp.runs.summary import Outcome
+from genexp.runs.trial import connect, make
+from genexp.sweeps.summary import Outcome
 
-WAIT_S = 60
-"""How long a process waits for another one that writes to a SQLite file."""
 FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
 CERTAIN = "TrainingDiverged: "
 """How an error begins that the same config and seed would meet again."""
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def connect(url: str) -> optuna.storages.RDBStorage:
-    """The database behind a URL.
-
-    Raises:
-        ConfigError: there is none, or it cannot be used.
-    """
-    options = {"connect_args": {"timeout": WAIT_S}} if url.startswith("sqlite") else {}
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
-    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError) as error:
-        text = str(error).strip().splitlines()[0]
-        raise ConfigError(f"hydra.sweeper.storage={url}: {text}; a URL such as sqlite:///study.db is right") from error
-
-
-def make(name: str, node: Mapping[str, Any], extra: Sequence[str] = (), **arguments: Any) -> Any:
-    """The sampler or pruner that ``hydra.sweeper.<name>`` describes.
-
-    Raises:
-        ConfigError: it cannot be made, or is not among the modules that are trusted.
-    """
-    config = OmegaConf.create({"hydra": {"sweeper": {name: dict(node)}}})
-    return instantiate(config, f"hydra.sweeper.{name}", ["optuna", *extra], **arguments)
-
-
-def open_trial(where: DictConfig) -> tuple[Trial, set[int]]:
-    """The trial that a run is, in the run's own process, and the steps that it has values of.
-
-    Args:
-        where: ``storage``, ``study`` and ``number``.
-    """
-    study = optuna.load_study(study_name=where.study, storage=connect(where.storage), sampler=RandomSampler())
-    if (node := study.user_attrs["pruner"]) is not None:
-        study.pruner = make("pruner", node, study.user_attrs["allow_targets"])
-    else:
-        study.pruner = optuna.pruners.NopPruner()
-    frozen = study.get_trials(deepcopy=False)[where.number]
-    return Trial(study, frozen._trial_id), set(frozen.intermediate_values)
 
 
 def history(folder: RunFolder, metric: str) -> list[tuple[int, float]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from genexp.hydra_plugins.sweeper import PlannedSweeper
 from genexp.runs.config import ConfigError
+from genexp.sweeps.sweeper import PlannedSweeper
 
 DIGITS = 4
 """Significant digits of a number from an interval: as exact as a search needs, and still a name."""

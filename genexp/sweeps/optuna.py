@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from genexp.hydra_plugins.random import DIGITS, check_interval, uniform
-from genexp.hydra_plugins.sweeper import PlannedSweeper
 from genexp.runs.config import ConfigError, check_choice
-from genexp.runs.estimate import duration
 from genexp.runs.folder import RunFolder
-from genexp.runs.job import Job
-from genexp.runs.plan import look_up
-from genexp.runs.process import quoted
+from genexp.sweeps.estimate import duration
+from genexp.sweeps.job import Job
+from genexp.sweeps.plan import look_up
+from genexp.sweeps.process import quoted
+from genexp.sweeps.random import DIGITS, check_interval, uniform
+from genexp.sweeps.sweeper import PlannedSweeper
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-    from genexp.runs.study import Search
+    from genexp.sweeps.study import Search
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -96,7 +96,7 @@ class OptunaSweeper(PlannedSweeper):
         self.batch = self.batch or max(1, int(self.config.hydra.launcher.get("n_jobs") or 1))
         self._try_first(space, swept)
         self.storage = self.storage or f"sqlite:///{self.folder / 'study.db'}"
-        from genexp.runs.study import Search
+        from genexp.sweeps.study import Search
 
         with RunFolder(self.folder).lock():
             search = Search(
@@ -114,7 +114,7 @@ class OptunaSweeper(PlannedSweeper):
             try:
                 self._run_all(search)
             finally:
-                from genexp.runs.study_report import report
+                from genexp.sweeps.study_report import report
 
                 for line in report(search, self.folder, self.seed):
                     self.console.print(line, markup=False)
@@ -143,7 +143,7 @@ class OptunaSweeper(PlannedSweeper):
             )
 
     def _sampler(self, number: int) -> "BaseSampler":
-        from genexp.runs.study import make
+        from genexp.runs.trial import make
 
         seed = int(uniform(self.seed, "trial", number) * 2**32)
         return make("sampler", self.sampler, self.config.allow_targets, seed=seed)
@@ -153,7 +153,7 @@ class OptunaSweeper(PlannedSweeper):
         written; a dry run shows it and the space, and ends there."""
         import optuna
 
-        from genexp.runs.study import make
+        from genexp.runs.trial import make
 
         if self.pruner is not None:
             make("pruner", self.pruner, self.config.allow_targets)
@@ -176,7 +176,7 @@ class OptunaSweeper(PlannedSweeper):
 
     def _take_up(self, search: "Search") -> None:
         """See that the runs of finished trials are those that their points would give now, and count them as skipped."""
-        from genexp.runs.study import FINAL
+        from genexp.sweeps.study import FINAL
 
         finished = [overrides_of(trial.params) for trial in search.trials() if trial.state in FINAL]
         jobs = [self._compose(list(point)) for point in dict.fromkeys(map(tuple, finished))]

@@ -4,8 +4,8 @@ from itertools import product
 
 from hydra.core.override_parser.types import Override
 
-from genexp.hydra_plugins.sweeper import PlannedSweeper
 from genexp.runs.config import ConfigError
+from genexp.sweeps.sweeper import PlannedSweeper
 
 
 class GridSweeper(PlannedSweeper):

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from genexp.runs.record import write_atomically
-from genexp.runs.study import Search
+from genexp.sweeps.study import Search
 
 IMPORTANCE_TRIALS = 10
 """Finished trials from which on the importance of parameters is worth a line."""

@@ -1,0 +1,106 @@
+"""The training of a run: Lightning's trainer with the callbacks of every run."""
+
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+
+from genexp.callbacks.checkpoints import Checkpoints
+from genexp.callbacks.clock import Clock
+from genexp.callbacks.curves import Curves
+from genexp.callbacks.ema import EMA
+from genexp.callbacks.history import History
+from genexp.callbacks.progress import RunProgress
+from genexp.callbacks.pruning import Pruning
+from genexp.callbacks.samples import SampleGrid
+from genexp.callbacks.stop import Stop
+from genexp.families.base import GenerativeModule
+from genexp.runs import scale
+from genexp.runs.folder import RunFolder
+from genexp.runs.resume import batches_done
+
+LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
+"""Entries of ``training`` that say when it ends."""
+
+
+def fit(
+    config: DictConfig,
+    model: GenerativeModule,
+    data: Any,
+    folder: RunFolder,
+    loggers: list[Any],
+    console: Console,
+    stop: Stop,
+    resumed: tuple[str, dict[str, Any]] | None,
+) -> Trainer:
+    """Run Lightning's trainer with the callbacks of every run.
+
+    Args:
+        resumed: the checkpoint to continue from and its content, or None.
+    """
+    training = config.training
+    scale.apply(config, model)
+    trainer = scale.make_trainer(
+        config,
+        model,
+        max_epochs=-1,  # the clock stops it
+        check_val_every_n_epoch=training.validate_every_epochs,
+        log_every_n_steps=training.log_every_steps,
+        callbacks=make_callbacks(config, data, folder, console, stop),
+        logger=loggers,
+        default_root_dir=str(folder.path),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,  # a callback of ours does it
+    )
+    path = None
+    if resumed is not None:
+        path, state = resumed
+        if state["callbacks"]["Checkpoints"]["is_end"] == [training[key] for key in LIMITS]:
+            trainer.datamodule = data  # for the samples
+            return trainer
+        data.skip(*batches_done(state))
+    with stop.deferred():
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    return trainer
+
+
+def reports_to_trial(config: DictConfig) -> bool:
+    """Whether the run is a trial of a study that looks at a validation metric."""
+    return config.get("trial") is not None and config.trial.metric.startswith("val/")
+
+
+def make_callbacks(config: DictConfig, data: Any, folder: RunFolder, console: Console, stop: Stop) -> list[Callback]:
+    """The callbacks of every run, in the order in which they act."""
+    training = config.training
+    per_epoch = data.size("train")
+    limits = [
+        training.max_images,
+        training.max_steps and training.max_steps * training.accumulate_batches * training.batch_size,
+    ]
+    limits += [training.max_epochs and training.max_epochs * per_epoch]
+    total = min(limit for limit in limits if limit is not None)
+    callbacks: list[Callback] = [
+        Clock(config.seed, training.max_images, training.max_steps, training.max_epochs),
+        History(folder.history, training.log_every_steps),
+        RunProgress(console, folder.path.name[:40], total, every_seconds=10),
+        SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed),
+        Curves(folder.history, folder.path / "curves.png"),
+    ]
+    if training.patience is not None:
+        callbacks.append(EarlyStopping(training.monitor, patience=training.patience, mode="min"))
+    if training.ema_decay is not None:
+        callbacks.append(EMA(training.ema_decay))
+    if reports_to_trial(config):
+        from genexp.runs.trial import open_trial  # needs Optuna
+
+        trial, reported = (None, set()) if rank_zero_only.rank else open_trial(config.trial)
+        callbacks.append(Pruning(trial, config.trial.metric, reported))
+    end = [training[key] for key in LIMITS]
+    callbacks.append(Checkpoints(folder.checkpoints, training.monitor, training.checkpoint_every_minutes, stop, end))
+    return callbacks
