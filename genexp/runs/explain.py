@@ -6,6 +6,12 @@ from typing import Any
 
 from genexp.runs.config import ConfigError, nearest
 
+EXTRAS = {
+    f"hydra/launcher/{launcher}": extra
+    for launcher, extra in (("joblib", "joblib"), ("submitit_local", "submitit"), ("submitit_slurm", "submitit"))
+}
+"""Configs that come with an optional package."""
+
 
 def one_line(error: Exception) -> str:
     """An error in one line; what is not the user's input is named by its type too."""
@@ -28,6 +34,8 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"
     if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
         name = missing.group(1) or missing.group(2)
+        if name in EXTRAS:
+            return f"{name.rpartition('/')[0]}={name.rpartition('/')[2]} needs pip install 'genexp[{EXTRAS[name]}]'"
         available = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         options = f" Available: {', '.join(available)}." if available else ""
         return f"there is no config '{name}'.{nearest(name.rsplit('/', 1)[-1], available)}{options}"

@@ -154,7 +154,14 @@ def test_histograms_of_gradients_are_logged_on_request(genexp, tiny):
 
 
 @pytest.mark.parametrize(
-    "override", ["+logger.wandb.api_key=abc", "+model.optimizer.password=12", "+hub_token=abc", "tags=[x-KEYKEYKEY]"]
+    "override",
+    [
+        "+logger.wandb.api_key=abc",
+        "+model.optimizer.password=12",
+        "+hub_token=abc",
+        "tags=[x-KEYKEYKEY]",
+        "tags=['sqlite://me:abc@x/y']",
+    ],
 )
 def test_a_config_with_a_secret_is_refused(genexp, tiny, monkeypatch, override):
     monkeypatch.setenv("WANDB_API_KEY", "KEYKEYKEY")
