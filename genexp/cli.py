@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -66,10 +67,14 @@ def main() -> None:
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
     try:
         verbs[verb](rest)
+        sys.stdout.flush()
     except ConfigError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except BrokenPipeError:  # as under `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(line: str, code: int) -> NoReturn:

@@ -79,3 +79,9 @@ def test_a_gpu_that_is_not_there(genexp, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     code, _, err = genexp("train", "trainer=gpu")
     assert code == 2 and "no GPU is available" in err and not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = f"set -o pipefail; {sys.executable} -m genexp train --help | head -1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, 141) and done.stderr == "" and done.stdout.startswith("genexp train")
