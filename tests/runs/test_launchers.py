@@ -113,7 +113,7 @@ def preempt_slurm(folder):
         subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], capture_output=True)
         return states(folder) != {"job": "interrupted"}
 
-    wait_until(is_released)
+    wait_until(is_released, 300)
 
 
 def preempt_local(folder):
