@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 from tiny_overrides import NETS, TINY
 
@@ -6,3 +10,28 @@ from tiny_overrides import NETS, TINY
 def tiny():
     """Overrides for a run of a second."""
     return lambda model, *more: ["train", f"model={model}", *TINY, *NETS[model], *more]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts ``genexp ...`` as a process of its own in the test's folder; it is ended with the test."""
+    started = []
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "genexp", *arguments]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        process.kill()
+        process.stdout.close()
+        process.wait()

@@ -1,16 +1,14 @@
 """Sweeps under launchers that are not genexp's: the same folders, failures named, continued by any other."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from importlib.util import find_spec
 
 import pytest
 from test_resume import assert_equal, outcome
+from waiting import states, wait_until
 
 PACKAGES = {
     "joblib": "hydra_plugins.hydra_joblib_launcher",
@@ -35,42 +33,6 @@ def launcher(name):
     if name == "submitit_slurm" and (not shutil.which("sinfo") or subprocess.run(["sinfo"]).returncode):
         pytest.skip("there is no Slurm")
     return [f"hydra/launcher={name}", *OPTIONS[name], "hydra.sweeper.probe=false"]
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts ``genexp ...`` in the test's folder, as a shell would; it is ended with the test."""
-    started = []
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "genexp", *arguments]
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.stdout.close()
-        process.wait()
-
-
-def states(folder):
-    return {path.parent.name: json.loads(path.read_text())["state"] for path in sorted(folder.glob("*/status.json"))}
-
-
-def wait_until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def is_training(run):
@@ -113,7 +75,7 @@ def preempt_slurm(folder):
         subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], capture_output=True)
         return states(folder) != {"job": "interrupted"}
 
-    wait_until(is_released, 300)
+    wait_until(is_released)
 
 
 def preempt_local(folder):

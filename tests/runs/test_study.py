@@ -2,14 +2,12 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
-import time
 
 import pytest
 from omegaconf import OmegaConf
 from tiny_overrides import NETS, TINY
+from waiting import wait_until
 
 optuna = pytest.importorskip("optuna", reason="needs the extra genexp[optuna]")
 
@@ -140,32 +138,6 @@ def test_a_failed_trial_is_tried_again_and_a_diverged_one_is_not(genexp, tiny):
     assert "no trial is done" in out
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Starts ``genexp ...`` as a process of its own."""
-    started = []
-
-    def call(*arguments):
-        command = [sys.executable, "-m", "genexp", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-        )
-        started.append(process)
-        return process
-
-    yield call
-    for process in started:
-        process.kill()
-        process.stdout.close()
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.1)
-
-
 def test_a_search_survives_the_end_of_its_process(start, tmp_path):
     """Killed while a trial runs, and continued: the trial goes on from its checkpoint as what it was."""
     space = "model.optimizer.lr=tag(log,interval(1e-3,1e-2))"
@@ -173,10 +145,10 @@ def test_a_search_survives_the_end_of_its_process(start, tmp_path):
     sweep = [*tiny, "hydra.sweeper.n_trials=2", "resume=true"]
     root = tmp_path / "outputs/s"
     process = start(*sweep)
-    wait_for(lambda: list(root.glob("*/checkpoints/previous.ckpt")))
+    wait_until(lambda: list(root.glob("*/checkpoints/previous.ckpt")))
     process.kill()
     (run,) = (path.parent for path in root.glob("*/status.json"))
-    wait_for(lambda: json.loads((run / "status.json").read_text())["state"] == "interrupted")
+    wait_until(lambda: json.loads((run / "status.json").read_text())["state"] == "interrupted")
     (before,) = study_in(root).trials
     assert before.state.name == "RUNNING" and len(before.intermediate_values) >= 2
 

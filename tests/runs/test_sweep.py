@@ -4,45 +4,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from tiny_overrides import NETS, TINY
+from waiting import states, wait_until
 
 QUIET = ["hydra.sweeper.probe=false"]
 LONG = ["train", "model=pixelcnn", *TINY, *NETS["pixelcnn"], "training.max_images=20000", "metrics=nll", *QUIET]
-
-
-def states(root):
-    return {p.parent.name: json.loads(p.read_text())["state"] for p in sorted(root.glob("*/status.json"))}
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts ``genexp ...`` as a process of its own."""
-    started = []
-
-    def call(*arguments):
-        command = [sys.executable, "-m", "genexp", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-        )
-        started.append(process)
-        return process
-
-    yield call
-    for process in started:
-        process.kill()
-        process.stdout.close()
-
-
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.1)
 
 
 def test_a_failing_job_costs_the_others_nothing_and_the_grid_can_grow(genexp, tiny):
@@ -92,7 +60,7 @@ def test_jobs_of_a_launcher_in_this_process_fail_alone_too(genexp, tiny):
 def test_a_job_that_is_killed_gets_a_status_and_the_next_one_runs(start, tmp_path):
     process = start(*LONG, "-m", "seed=0,one,1", "training.max_images=20000", "name=s")
     lock = tmp_path / "outputs/s/seed_0/.lock"
-    wait_for(lambda: (lock.parent / "metrics.csv").exists())
+    wait_until(lambda: (lock.parent / "metrics.csv").exists())
     os.kill(int(re.search(r"process (\d+)", lock.read_text()).group(1)), signal.SIGKILL)
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 1 and "1 done, 2 failed" in out and "killed by SIGKILL" in out, out
@@ -106,14 +74,14 @@ def test_a_sweep_survives_its_own_end(start, tmp_path):
     sweep = [*LONG, "-m", "seed=0,1", "name=s", "resume=true"]
     root = tmp_path / "outputs/s"
     process = start(*sweep)
-    wait_for(lambda: (root / "seed_0/checkpoints/last.ckpt").exists())
+    wait_until(lambda: (root / "seed_0/checkpoints/last.ckpt").exists())
     process.kill()
-    wait_for(lambda: states(root).get("seed_0") == "interrupted")
+    wait_until(lambda: states(root).get("seed_0") == "interrupted")
     assert states(root) == {"seed_0": "interrupted"}
 
     process = start(*sweep)
-    wait_for(lambda: "continues from" in (root / "seed_0/log.txt").read_text())
-    wait_for(lambda: json.loads((root / "seed_0/status.json").read_text())["state"] == "running")
+    wait_until(lambda: "continues from" in (root / "seed_0/log.txt").read_text())
+    wait_until(lambda: json.loads((root / "seed_0/status.json").read_text())["state"] == "running")
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 143 and "1 interrupted, 1 not begun" in out, out
