@@ -14,7 +14,6 @@ from rich.console import Console
 from genexp.runs.config import ConfigError, check, nearest
 from genexp.runs.explain import explain, one_line
 from genexp.runs.folder import RunFolder
-from genexp.runs.secrecy import refuse_secrets
 from genexp.sweeps.job import CONFIG_ERROR, record_failure
 from genexp.sweeps.process import die_with_parent
 
@@ -185,7 +184,6 @@ def _train(config: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     check(config)
-    refuse_secrets(config)
     job = HydraConfig.get()
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     if config.dry_run:
@@ -197,7 +195,7 @@ def _train(config: Any) -> None:
 
     overrides = list(job.overrides.task)
     choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
-    train(config, folder, overrides, choices, config.group, console())
+    train(config, folder, overrides, choices, console())
 
 
 def _train_verb(arguments: list[str]) -> None:

@@ -67,7 +67,7 @@ def _train(
 
     read = [OmegaConf.load(source.config_file.with_name(f"{name}.yaml")) for name in ("overrides", "choices")]
     given, choices = (OmegaConf.to_container(node) for node in read)
-    train(config, folder, [*given, *overrides], choices, config.get("group"), console)
+    train(config, folder, [*given, *overrides], choices, console)
 
 
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

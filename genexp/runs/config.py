@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from genexp.runs.secrecy import find_secret
+
 ALLOWED = (
     "genexp.",
     "torch.nn.",
@@ -137,9 +139,14 @@ def check(config: DictConfig) -> None:
         ConfigError: naming the key and what would be right.
     """
     try:
-        OmegaConf.resolve(config.copy())
+        resolved = OmegaConf.to_container(config, resolve=True)
     except Exception as error:
         raise ConfigError(" ".join(str(error).split())) from error
+    if key := find_secret(resolved):
+        raise ConfigError(
+            f"{key}: a config holds no secrets, since it is written to the run folder and logged; for W&B, set the "
+            "environment variable WANDB_API_KEY, or use `wandb login`"
+        )
     check_targets(config, config.allow_targets)
     training = config.training
     if all(training[key] is None for key in ("max_images", "max_steps", "max_epochs")):

@@ -52,11 +52,6 @@ def fit(
         callbacks=make_callbacks(config, data, folder, console, stop),
         logger=loggers,
         default_root_dir=str(folder.path),
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,  # a callback of ours does it
     )
     path = None
     if resumed is not None:

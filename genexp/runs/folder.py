@@ -1,5 +1,6 @@
 """The folder of a run: what it holds, and how it is written so that nothing is lost."""
 
+import csv
 import fcntl
 import json
 import os
@@ -57,6 +58,13 @@ class RunFolder:
     @property
     def history(self) -> Path:
         return self.path / "metrics.csv"
+
+    def rows(self) -> list[dict[str, str]]:
+        """The history, a row for each value, as in ``metrics.csv``; empty before training."""
+        if not self.history.is_file():
+            return []
+        with open(self.history, newline="") as file:
+            return list(csv.DictReader(file))
 
     def config(self) -> DictConfig:
         """The config as composed, interpolations included: paths from the environment are found anew."""

@@ -8,23 +8,12 @@ from rich.console import Console
 from genexp.runs import checkpoint as checkpoints
 from genexp.runs.config import ConfigError
 from genexp.runs.folder import RunFolder
-from genexp.runs.identity import flatten
+from genexp.runs.identity import BOOKKEEPING, differing, flatten, without
 
 MAY_CHANGE = (
-    "name",
-    "group",
-    "tags",
-    "job_type",
-    "trial",
-    "allow_targets",
-    "resume",
-    "dry_run",
-    "logger",
-    "samples",
+    *BOOKKEEPING,
     "metrics",
     "evaluation",
-    "published",
-    "reproduced",
     "trainer",
     "training.max_images",
     "training.max_steps",
@@ -33,7 +22,6 @@ MAY_CHANGE = (
     "training.checkpoint_every_minutes",
     "training.compile",
     "training.activation_checkpointing",
-    "data.root",
     "data.num_workers",
     "data.evaluation_batch_size",
 )
@@ -46,13 +34,15 @@ def check_same(stored: DictConfig, new: DictConfig, path: str) -> None:
     Raises:
         ConfigError: naming the first key that differs, and both values.
     """
-    before, after = (flatten(OmegaConf.to_container(config, resolve=True)) for config in (stored, new))
-    for key in dict.fromkeys([*before, *after]):
-        if before.get(key) != after.get(key) and not f"{key}.".startswith(tuple(f"{k}." for k in MAY_CHANGE)):
-            raise ConfigError(
-                f"{key}={after.get(key)}: the run in {path} has {before.get(key)}; to continue it, leave that as it was; "
-                "for another run, choose another name"
-            )
+    before, after = (
+        without(flatten(OmegaConf.to_container(config, resolve=True)), MAY_CHANGE) for config in (stored, new)
+    )
+    if keys := differing(before, after):
+        key = keys[0]
+        raise ConfigError(
+            f"{key}={after.get(key)}: the run in {path} has {before.get(key)}; to continue it, leave that as it was; "
+            "for another run, choose another name"
+        )
 
 
 def last_good(folder: RunFolder, console: Console) -> tuple[str, dict[str, Any]] | None:

@@ -21,6 +21,14 @@ from genexp.runs.checkpoint import AtomicCheckpointIO, verify
 from genexp.runs.config import ConfigError, check_choice, instantiate
 from genexp.runs.evaluate import device_of
 
+ALWAYS: dict[str, Any] = {
+    "use_distributed_sampler": False,  # the data cut their batches themselves
+    "num_sanity_val_steps": 0,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,  # a callback of ours does it
+}
+"""Settings of every trainer."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
@@ -106,7 +114,7 @@ def make_trainer(config: DictConfig, model: GenerativeModule, **arguments: Any) 
             plugins.append(ScalerPerOptimizer("cuda", len(model.configure_optimizers())))
     if settings.get("sync_batchnorm") and device_of(settings.accelerator).type == "cpu":
         plugins.append(CPUBatchNormSync())
-    return instantiate(config, "trainer", list(config.allow_targets), **arguments)
+    return instantiate(config, "trainer", list(config.allow_targets), **ALWAYS, **arguments)
 
 
 def check(config: DictConfig, model: GenerativeModule, console: Console) -> None:
@@ -128,7 +136,7 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
     device = device_of(settings.accelerator)
     if device.type == "cpu" and settings.precision == "16-mixed":
         raise ConfigError("trainer.precision=16-mixed needs a GPU; on a CPU use 32-true or bf16-mixed")
-    trainer = make_trainer(config, model, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = make_trainer(config, model, logger=False)
     if trainer.world_size > 1 and strategy == "auto":
         raise ConfigError(f"trainer.strategy: {trainer.world_size} processes need one; use trainer=ddp or trainer=fsdp")
     if isinstance(trainer.strategy, ModelParallelStrategy):

@@ -1,7 +1,6 @@
 """Weights & Biases, reached through Lightning's logger only."""
 
 import base64
-import csv
 import json
 import netrc
 import os
@@ -55,7 +54,7 @@ def obstacle(timeout_s: float = 5.0) -> str | None:
     return None if known else f"{host} does not accept the API key"
 
 
-def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, console: Console) -> list[Logger]:
+def make_loggers(config: DictConfig, folder: RunFolder, console: Console) -> list[Logger]:
     """The loggers that the config asks for, given the whole config to record.
 
     A run folder keeps the id of its W&B run in ``status.json``: whatever comes later, a resumption or an evaluation, online or
@@ -64,7 +63,6 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, conso
     Args:
         config: the composed config.
         folder: the run folder; W&B's own files go there.
-        group: name of the sweep; None for a single run.
         console: where to say that logging is offline.
 
     Returns:
@@ -79,7 +77,7 @@ def make_loggers(config: DictConfig, folder: RunFolder, group: str | None, conso
     mode = os.environ.get("WANDB_MODE", settings.mode)
     os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_DATA_DIR"] = str((folder.path / "wandb").absolute())  # tables wait for their upload there
-    settings.group = settings.group or group
+    settings.group = settings.group or config.get("group")
     settings.save_dir = str(folder.path.absolute())  # the process that writes there may have another working folder
     status = folder.status()
     earlier = status.get("wandb", {})
@@ -180,11 +178,7 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
 
 def cost(folder: RunFolder) -> dict[str, float]:
     """Images seen, minutes of training, validation included, and images per second; from the last row of ``metrics.csv``."""
-    if not folder.history.exists():
-        return {}
-    with open(folder.history, newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
+    if not (rows := folder.rows()):
         return {}
     images, seconds = int(rows[-1]["images"]), float(rows[-1]["seconds"])
     speed = {"cost/images_per_second": images / seconds} if seconds else {}
@@ -195,5 +189,5 @@ def add_evaluation(trained: DictConfig, folder: RunFolder, console: Console) -> 
     """Bring the W&B run of a run folder up to its ``metrics.json``, if it was logged with W&B."""
     status = folder.status()
     if "wandb" in status:
-        loggers = make_loggers(trained, folder, status["wandb"]["group"], console)
+        loggers = make_loggers(trained, folder, console)
         finish(loggers, folder, status.get("state") != "done", console)

@@ -36,7 +36,6 @@ def train(
     folder: RunFolder,
     overrides: list[str],
     choices: dict[str, str],
-    group: str | None,
     console: Console,
 ) -> None:
     """The verb: check everything, train, evaluate the best checkpoint, report.
@@ -49,7 +48,6 @@ def train(
         folder: where the run goes.
         overrides: the overrides it was composed with.
         choices: the option of every config group.
-        group: name of the sweep that the run belongs to; None for a single run.
         console: where to write.
 
     Raises:
@@ -75,7 +73,7 @@ def train(
                 console.print(f"[bold]{folder.path}[/bold] is done", highlight=False, soft_wrap=True)
                 return
         try:
-            _train(config, folder, overrides, choices, group, console, stop)
+            _train(config, folder, overrides, choices, console, stop)
         except Interrupted as interrupted:
             requeue(interrupted.signum, stop, console)
             raise
@@ -86,7 +84,6 @@ def _train(
     folder: RunFolder,
     overrides: list[str],
     choices: dict[str, str],
-    group: str | None,
     console: Console,
     stop: Stop,
 ) -> None:
@@ -108,7 +105,7 @@ def _train(
     failed = True
     minutes = before.get("minutes", 0.0)
     try:
-        loggers += tracking.make_loggers(config, folder, group, console)
+        loggers += tracking.make_loggers(config, folder, console)
         tracking.watch(config, loggers, model)
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()

@@ -1,6 +1,5 @@
 """How long a sweep takes: from finished runs like its jobs on this machine, or from a short measurement."""
 
-import csv
 import heapq
 import json
 import platform
@@ -57,10 +56,9 @@ def speed_of(run: RunFolder) -> Speed | None:
     status = run.status()
     machine = status.get("machine")
     is_here = isinstance(machine, dict) and machine.get("node") == platform.node()
-    if status.get("state") != "done" or not is_here or not run.history.is_file():
+    if status.get("state") != "done" or not is_here:
         return None
-    with open(run.history) as file:
-        rows = list(csv.DictReader(file))
+    rows = run.rows()
     images = max((int(row["images"]) for row in rows), default=0)
     if not images:
         return None

@@ -1,6 +1,5 @@
 """What a sweep is about to do, found out before it starts: every job's config composed, checked and looked up on disk."""
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +73,7 @@ def look_up(jobs: Sequence[Job], folder: Path, resume: bool) -> None:
                 f"{job.folder.path} holds a run of this name that differs in {values}{', ...' * (len(keys) > 4)}: set them "
                 "back, or choose another name"
             )
-        if twin := names.setdefault(job.name, job) is not job and names[job.name]:
+        if (twin := names.setdefault(job.name, job)) is not job:
             keys = ", ".join(differing(twin.identity, job.identity)[:4])
             raise ConfigError(f"two jobs would be called {job.name}, and differ in {keys}")
 
@@ -89,18 +88,10 @@ def _take_up(job: Job) -> None:
     if state in ("done", "pruned"):
         job.action = "done"
     elif any(job.folder.checkpoints.glob("*.ckpt")):
-        job.images = images_seen(job.folder)
+        job.images = max((int(row["images"]) for row in job.folder.rows()), default=0)
         job.action, job.detail = "resume", f"{state} after {job.images:,} images"
     else:
         job.detail = f"{state} before its first checkpoint"
-
-
-def images_seen(run: RunFolder) -> int:
-    """How far the history of a run goes."""
-    if not run.history.is_file():
-        return 0
-    with open(run.history) as file:
-        return max((int(row["images"]) for row in csv.DictReader(file)), default=0)
 
 
 WORDS = {"run": "run", "resume": "resume", "done": "skip: done", "twin": "skip: the same run as", "invalid": "invalid:"}

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 
 from genexp.families.base import GenerativeModule
 from genexp.runs.config import instantiate
+from genexp.runs.scale import make_trainer
 
 WARM_UP_STEPS = 3
 MOST_STEPS = 30
@@ -46,21 +47,8 @@ def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
         data.prepare_data()
         data.setup()
         watch = Stopwatch()
-        trainer = instantiate(
-            config,
-            "trainer",
-            extra,
-            max_epochs=-1,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            callbacks=[watch],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
+        settings = {"max_epochs": -1, "limit_val_batches": 0, "callbacks": [watch], "logger": False}
+        trainer = make_trainer(config, model, default_root_dir=folder, **settings)
         trainer.fit(model, datamodule=data)
     except Exception:  # the run itself tells of it, and better
         return None

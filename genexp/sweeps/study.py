@@ -1,6 +1,5 @@
 """A search as an Optuna study in a database: what was asked, what came out, and what is left. Imported where Optuna is used."""
 
-import csv
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,7 @@ CERTAIN = "TrainingDiverged: "
 
 def history(folder: RunFolder, metric: str) -> list[tuple[int, float]]:
     """``(images, value)`` of a metric in ``metrics.csv``."""
-    if not folder.history.is_file():
-        return []
-    with open(folder.history, newline="") as file:
-        return [(int(row["images"]), float(row["value"])) for row in csv.DictReader(file) if row["metric"] == metric]
+    return [(int(row["images"]), float(row["value"])) for row in folder.rows() if row["metric"] == metric]
 
 
 def result(folder: RunFolder, metric: str, direction: str) -> float:
@@ -40,8 +36,7 @@ def result(folder: RunFolder, metric: str, direction: str) -> float:
         return final[metric]
     if values := [value for _, value in history(folder, metric)]:
         return (min if direction == "minimize" else max)(values)
-    with open(folder.history, newline="") as file:
-        there = [*dict.fromkeys(row["metric"] for row in csv.DictReader(file)), *final]
+    there = [*dict.fromkeys(row["metric"] for row in folder.rows()), *final]
     raise ConfigError(
         f"hydra.sweeper.metric={metric}: {folder.path} has {', '.join(there)}.{nearest(metric, there)} Nothing is lost: "
         "resume=true goes on with another metric"
