@@ -1,5 +1,6 @@
 """What every model in ``conf/model`` promises, on tiny data, as the configs make it."""
 
+import re
 from importlib.resources import files
 
 import pytest
@@ -7,14 +8,18 @@ import torch
 from pytorch_lightning import Trainer
 
 from genexp.callbacks.clock import Clock
-from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBound, Reconstruction
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
 from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
 CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
-VECTORS = [name for name, text in CONFIGS.items() if "networks.mlp" in text or "networks.made" in text]
+VECTORS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made)", text)]
+"""Models of data of any shape."""
+CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made)", text)]
+"""Models of data without levels, too."""
 CASES = [f"{name}-{kind}" for name in sorted(CONFIGS) for kind in ("plain", "conditional")]
-CASES += [f"{name}-continuous" for name in sorted(VECTORS)]
+CASES += [f"{name}-continuous" for name in sorted(CONTINUOUS)]
 BATCH = 6
 every_case = pytest.mark.parametrize("case", CASES)
 

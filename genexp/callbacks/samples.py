@@ -7,7 +7,8 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from genexp.callbacks.pictures import hand_over, picture
-from genexp.families.base import GenerativeModule, Reconstruction
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import Reconstruction
 from genexp.probability.randomness import keyed_draws
 
 

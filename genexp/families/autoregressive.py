@@ -1,19 +1,21 @@
 """Explicit density: p(x) = prod_d p(x_d | x_<d), with exact likelihood and ancestral sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genexp.families.base import ExactLikelihood, GenerativeModule
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import Completion, ExactLikelihood
 from genexp.networks.autoregressive import AutoregressiveNetwork
 from genexp.probability.observation import Observation
 from genexp.probability.quantize import unit
 
 
-class Autoregressive(GenerativeModule, ExactLikelihood):
+class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
     """Product of conditionals, whose parameters a network gives and whose form an observation model.
 
     A network with several orders o_1, ..., o_E is a mixture with equal weights, so its likelihood is the log of the
@@ -28,7 +30,8 @@ class Autoregressive(GenerativeModule, ExactLikelihood):
         base: see :class:`GenerativeModule`.
 
     Raises:
-        ValueError: an ensemble is larger than the number of orders that the network trains.
+        ValueError: an ensemble is larger than the number of orders that the network trains, or network and observation
+            model do not draw the same number of dimensions in a step.
     """
 
     def __init__(
@@ -43,6 +46,11 @@ class Autoregressive(GenerativeModule, ExactLikelihood):
         super().__init__(**base)
         self.observation = observation(levels=self.levels)
         self.network = network(shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width)
+        if self.observation.group != self.network.group:
+            raise ValueError(
+                f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a pixel, "
+                f"{type(self.network).__name__} draws {self.network.group} together"
+            )
         orders = self.network.num_orders
         for name, size in (("ensemble", ensemble), ("validation_ensemble", validation_ensemble)):
             if size < 1 or (orders is not None and size > orders):
@@ -81,26 +89,67 @@ class Autoregressive(GenerativeModule, ExactLikelihood):
             n: number of examples.
             y: labels ``(n,)``, or None.
             temperature: in (0, inf); divides the logits of every conditional.
-            incremental: reuse what earlier steps computed where the network can; False recomputes the whole forward
-                pass for every dimension. Both give the same sample.
+            incremental: reuse what earlier steps computed; False recomputes the whole forward pass for every step. Both
+                give the same sample.
         """
+        x = torch.zeros(n, *self.shape, dtype=torch.uint8 if self.levels else self.dtype, device=self.device)
+        given = torch.zeros(self.shape, dtype=torch.bool)
+        return self._draw(x, given, y, temperature, incremental)
+
+    def complete(
+        self, x: Tensor, given: Tensor, y: Tensor | None = None, *, temperature: float = 1.0, incremental: bool = True
+    ) -> Tensor:
+        """See :class:`Completion`. From p(missing | given) if what is given comes first in the order; else every missing
+        dimension is drawn given those before it in the order, and what is given after it has no influence on it."""
+        if given.shape != self.shape or given.dtype != torch.bool or x.shape[1:] != self.shape:
+            raise ValueError(
+                f"given: {given.dtype} of shape {tuple(given.shape)}, x of shape {tuple(x.shape)}: must be bool "
+                f"{self.shape} and {('n', *self.shape)}"
+            )
+        with self.evaluating(), torch.no_grad():
+            return self._draw(x, given.cpu(), self.labels(y), temperature, incremental)
+
+    def _draw(self, x: Tensor, given: Tensor, y: Tensor | None, temperature: float, incremental: bool) -> Tensor:
         if temperature <= 0:
             raise ValueError(f"temperature={temperature}: must be positive")
-        dtype = torch.uint8 if self.levels else torch.get_default_dtype()
-        x = torch.empty(n, *self.shape, dtype=dtype, device=self.device)
-        orders = torch.randint(self.ensemble, (n,)).to(self.device)
-        for order in orders.unique().tolist():
-            chosen = orders == order
-            labels = None if y is None else y[chosen]
-            x[chosen] = self._draw_order(int(chosen.sum()), labels, order, temperature, incremental)
+        x = x.clone()
+        orders = torch.randint(self.ensemble, (len(x),)).to(self.device)
+        with one_thread():
+            for order in orders.unique().tolist():
+                chosen = orders == order
+                labels = None if y is None else y[chosen]
+                x[chosen] = self._draw_order(x[chosen], given, labels, order, temperature, incremental)
         return x
 
-    def _draw_order(self, n: int, y: Tensor | None, order: int, temperature: float, incremental: bool) -> Tensor:
-        decoder = (self.network.decoder if incremental else self.network.full_decoder)(n, y, order)
-        canvas = torch.zeros(n, self.dims, device=self.device, dtype=next(self.network.parameters()).dtype)
-        x = []
-        permutation = self.network.permutation(order)
-        for t, d in enumerate(permutation.tolist()):
-            x.append(self.observation.sample(decoder(canvas, t), temperature))
-            canvas[:, d] = unit(x[-1], self.levels)
-        return torch.stack(x, dim=1)[:, permutation.argsort().to(self.device)].view(n, *self.shape)
+    def _draw_order(
+        self, x: Tensor, given: Tensor, y: Tensor | None, order: int, temperature: float, incremental: bool
+    ) -> Tensor:
+        """``x`` with all but ``given`` drawn, in one order."""
+        network, g = self.network, self.network.group
+        permutation = network.permutation(order)
+        kept = given.flatten()[permutation].tolist()
+        permutation = permutation.to(self.device)
+        x = x.flatten(1)[:, permutation]
+        canvas = torch.zeros(x.shape, dtype=self.dtype, device=self.device)
+        decoder = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
+        for t in self.track(range(network.steps), "sampling"):
+            params = decoder(canvas, t)
+            now = slice(t * g, t * g + g)
+            if not all(kept[now]):
+                drawn = self.observation.sample(params.unsqueeze(2), temperature)
+                if any(kept[now]):
+                    drawn = torch.where(torch.tensor(kept[now], device=self.device), x[:, now], drawn)
+                x[:, now] = drawn
+            canvas[:, now] = unit(x[:, now], self.levels)
+        return x[:, permutation.argsort()].view(-1, *self.shape)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside the block the CPU computes with one thread: the operations of a sampler are too small for more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,11 +1,11 @@
-"""The contract of every generative family: one base class, and capabilities that evaluation asks for by type.
+"""The contract of every generative family.
 
 A batch is ``(x, y)``. ``x`` lives in the data space: uint8 ``(B, *shape)`` with values in ``[0, levels)``, or
 float32 ``(B, *shape)`` when ``levels`` is None. ``y`` is int64 ``(B,)`` with values in ``[0, num_classes)``, or None.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any
@@ -74,6 +74,8 @@ class GenerativeModule(LightningModule, ABC):
         self._share = 1.0
         self.draws: StepDraws | None = None
         """Where :meth:`noise` draws from during a training or validation step."""
+        self.track: Callable[[Iterable[int], str], Iterable[int]] = untracked
+        """Shows the progress of a long loop, called with its steps and what it does; who has a terminal sets it."""
 
     @property
     def dims(self) -> int:
@@ -265,30 +267,6 @@ class GenerativeModule(LightningModule, ABC):
         self.images_seen, self.steps = checkpoint["images_seen"], checkpoint["steps"]
 
 
-# --- capabilities -------------------------------------------------------------------------------------------------
-
-
-class ExactLikelihood(ABC):
-    """The family computes log p(x) exactly."""
-
-    @abstractmethod
-    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x), or log p(x | y) for a conditional model: ``(B,)``, exact, in nats."""
-
-
-class LikelihoodBound(ABC):
-    """The family computes a lower bound on log p(x)."""
-
-    @abstractmethod
-    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
-        """A stochastic lower bound: ``(B,)`` in nats, in expectation at most log p(x), tighter for larger ``k``.
-
-        The ELBO for k = 1, the importance-weighted bound for k > 1."""
-
-
-class Reconstruction(ABC):
-    """The family encodes an example and decodes it again."""
-
-    @abstractmethod
-    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """x after encoding and decoding: ``(B, *shape)`` in the data space."""
+def untracked(steps: Iterable[int], what: str) -> Iterable[int]:
+    """The steps themselves."""
+    return steps

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genexp.families.base import GenerativeModule, LikelihoodBound, Reconstruction
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import LikelihoodBound, Reconstruction
 from genexp.probability.observation import Observation, normal_log_prob, promoted
 from genexp.probability.quantize import unit
 

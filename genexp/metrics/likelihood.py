@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBound
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
 from genexp.metrics.base import Metric, Value
 from genexp.probability.quantize import bits_per_dim
 from genexp.probability.randomness import keyed_draws

@@ -1,14 +1,15 @@
 """What every autoregressive network offers: the parameters of all conditionals at once, or one at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 Decoder = Callable[[Tensor, int], Tensor]
-"""Called once per step t = 0, 1, ..., D - 1 with the flat canvas ``(B, D)``, in which the first t dimensions of the
-order are drawn, scaled to [0, 1]; returns the parameters ``(B, P)`` of the t-th dimension of the order."""
+"""Called once per step t = 0, 1, ..., T - 1, in this sequence, with the canvas ``(B, D)``: the dimensions in the sequence
+of the order, scaled to [0, 1], of which those of the first t steps are drawn and the others are arbitrary. Returns the
+parameters ``(B, P)`` of step t."""
 
 
 class AutoregressiveNetwork(nn.Module, ABC):
@@ -20,12 +21,19 @@ class AutoregressiveNetwork(nn.Module, ABC):
 
     num_orders: int | None = 1
     """How many orders are trained; None if every non-negative integer is one."""
+    group: int = 1
+    """How many dimensions, one after another in the order, are drawn together in a step; T = D / group."""
 
-    def __init__(self, shape: tuple[int, ...], num_params: int) -> None:
+    def __init__(self, shape: Sequence[int], num_params: int) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.num_params = num_params
         self.dims = torch.Size(self.shape).numel()
+
+    @property
+    def steps(self) -> int:
+        """Steps T that draw one example."""
+        return self.dims // self.group
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor | None = None, order: int = 0) -> Tensor:
@@ -37,12 +45,15 @@ class AutoregressiveNetwork(nn.Module, ABC):
             order: number of the order.
 
         Returns:
-            ``(B, P, *shape)``; the parameters of a dimension depend on the dimensions before it in the order only.
+            ``(B, P, *shape)``, or ``(B, P, 1, H, W)`` where the channels of a pixel are drawn together; the parameters of a
+            step depend on the dimensions of earlier steps only.
         """
 
     def permutation(self, order: int = 0) -> Tensor:
-        """The flat indices of the D dimensions in the sequence in which they are drawn: int64 ``(D,)``."""
-        return torch.arange(self.dims)
+        """The flat indices of the D dimensions in the sequence in which they are drawn: int64 ``(D,)``. By default from
+        first to last; of images ``(C, H, W)`` pixel by pixel, and channel by channel within a pixel."""
+        flat = torch.arange(self.dims)
+        return flat.view(self.shape[0], -1).t().flatten() if len(self.shape) == 3 else flat
 
     def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
         """One conditional at a time, for sampling ``n`` examples. Networks that can reuse what an earlier step computed
@@ -51,10 +62,23 @@ class AutoregressiveNetwork(nn.Module, ABC):
 
     def full_decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
         """The reference: a whole forward pass for every step."""
-        permutation = self.permutation(order).tolist()
+        permutation = self.permutation(order)
+        places = permutation.argsort()
+        steps = permutation[:: self.group].tolist()
 
         def step(canvas: Tensor, t: int) -> Tensor:
-            params = self(canvas.view(n, *self.shape), y, order)
-            return params.flatten(2)[:, :, permutation[t]]
+            params = self(canvas[:, places].view(n, *self.shape), y, order)
+            return params.flatten(2)[:, :, steps[t]]
 
         return step
+
+
+def require_images(shape: Sequence[int], network: str) -> tuple[int, int, int]:
+    """``(C, H, W)`` of ``shape``.
+
+    Raises:
+        ValueError: it is not that of images; names ``network``.
+    """
+    if len(shape) != 3:
+        raise ValueError(f"data.shape={list(shape)}: {network} models images, (C, H, W)")
+    return tuple(shape)

@@ -20,6 +20,9 @@ class Observation(ABC):
 
     num_params: int
     """Parameters per dimension, P."""
+    group: int = 1
+    """How many channels of a pixel are observed together: their number C where the parameters ``(B, P, 1, H, W)`` are those of
+    a pixel; 1 where every dimension has its own."""
 
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:

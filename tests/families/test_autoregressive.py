@@ -42,20 +42,49 @@ def normal(levels):
     return Normal(levels, min_log_std=-5.0)
 
 
-@pytest.mark.parametrize("levels, observation", [(LEVELS, Categorical), (None, normal)])
-def test_the_likelihood_of_a_sample_is_that_of_the_conditionals_it_was_drawn_from(float64, levels, observation):
-    model, total = make(levels=levels, observation=observation, initialisation=None), []
+def test_the_likelihood_of_reals_is_that_of_the_conditionals_they_were_drawn_from(float64):
+    model, total = make(levels=None, observation=normal, initialisation=None), []
     draw = model.observation.sample
 
     def sample(params, temperature):
         x = draw(params, temperature)
-        total.append(model.observation.log_prob(params, x))
+        total.append(model.observation.log_prob(params, x).flatten())
         return x
 
     model.observation.sample = sample
     x = model.sample(50)
     assert len(total) == model.dims
     assert torch.allclose(model.log_prob(x), torch.stack(total).sum(0), rtol=1e-10)
+
+
+def test_a_completion_keeps_what_is_given(float64):
+    model, x = make(), torch.randint(LEVELS, (50, 2, 3)).to(torch.uint8)
+    given = torch.tensor([[True, False, True], [False, False, True]])
+    y = model.complete(x, given)
+    assert torch.equal(y[:, given], x[:, given]) and not torch.equal(y, x) and y.dtype == torch.uint8
+    assert torch.equal(model.complete(x, torch.ones(2, 3).bool()), x)
+    for wrong in (given[0], given.int()):
+        with pytest.raises(ValueError, match=r"must be bool \(2, 3\)"):
+            model.complete(x, wrong)
+
+
+def test_completions_follow_the_conditional_distribution(float64, all_examples):
+    model, n = make(shape=(3,), random_order=False), 40_000
+    x = torch.tensor([[2, 0, 0]], dtype=torch.uint8).expand(n, -1)
+    space = all_examples((3,), LEVELS)
+    joint = model.log_prob(space).exp().detach()
+    expected = joint[space[:, 0] == 2] / joint[space[:, 0] == 2].sum()
+    torch.manual_seed(1)
+    y = model.complete(x, torch.tensor([True, False, False])).long()
+    found = torch.bincount(y[:, 1] * LEVELS + y[:, 2], minlength=LEVELS**2) / n
+    assert ((found - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt() + 1e-4).all()
+
+
+def test_long_sampling_is_tracked():
+    model, seen = make(), []
+    model.track = lambda steps, what: (seen.append((len(steps), what)), steps)[1]
+    model.sample(2)
+    assert seen == [(6, "sampling")]
 
 
 def test_an_ensemble_is_the_log_of_the_mean_of_the_probabilities(float64):
@@ -78,7 +107,12 @@ def test_samples_of_an_ensemble_follow_its_mixture(float64, all_examples):
 def test_each_example_of_a_mixture_is_drawn_in_one_order(float64, monkeypatch):
     model, counts = make(ensemble=4), {}
     full = model._draw_order
-    monkeypatch.setattr(model, "_draw_order", lambda n, y, k, *rest: (counts.update({k: n}), full(n, y, k, *rest))[1])
+
+    def spy(x, given, y, order, *rest):
+        counts[order] = len(x)
+        return full(x, given, y, order, *rest)
+
+    monkeypatch.setattr(model, "_draw_order", spy)
     model.sample(40)
     assert sum(counts.values()) == 40 and set(counts) == {0, 1, 2, 3}
 

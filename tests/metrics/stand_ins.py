@@ -7,7 +7,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from genexp.families.base import ExactLikelihood, GenerativeModule, LikelihoodBound
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
 
 
 class Tensors(LightningDataModule):

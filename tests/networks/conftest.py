@@ -2,18 +2,10 @@
 
 import pytest
 import torch
+from checks import randomise
 
 from genexp.networks.made import MADE
 from genexp.networks.pixelcnn import GatedPixelCNN
-
-
-def randomise(network, scale):
-    """Weights large enough that every dependence shows."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(0, scale)
-    return network
 
 
 @pytest.fixture

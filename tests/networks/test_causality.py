@@ -2,32 +2,7 @@
 
 import pytest
 import torch
-
-BATCH = 2
-
-
-def dependence(network, y=None, order=0):
-    """Which inputs move which outputs, in the sequence of the order: ``(B, D, B, D)`` magnitudes."""
-    torch.manual_seed(1)
-    x = torch.rand(BATCH, *network.shape)
-
-    def outputs(x):
-        return network(x.view(BATCH, *network.shape), y, order).flatten(2)
-
-    jacobian = torch.autograd.functional.jacobian(outputs, x.flatten(1)).abs().sum(1)
-    sequence = network.permutation(order)
-    return jacobian[:, sequence][..., sequence]
-
-
-def check(network, allowed, y=None, order=0):
-    found = dependence(network, y, order)
-    for b in range(BATCH):
-        assert torch.equal(found[b, :, b] > 0, allowed)
-        assert (found[b, :, 1 - b] == 0).all()
-
-
-def before(dims):
-    return torch.ones(dims, dims).tril(-1).bool()
+from checks import before, check_causality
 
 
 @pytest.mark.parametrize("order", [0, 3])
@@ -35,11 +10,11 @@ def before(dims):
 @pytest.mark.parametrize("hidden, direct", [([60], False), ([60, 60], False), ([3], True)])
 def test_made(make_made, hidden, direct, random_order, order):
     network = make_made((2, 3), 3, hidden=hidden, direct=direct, random_order=random_order, num_masks=4)
-    check(network, before(6), order=order)
+    check_causality(network, before(6), order=order)
 
 
 def test_conditional_made(make_made):
-    check(make_made((6,), 2, num_classes=3, random_order=True), before(6), y=torch.tensor([0, 2]))
+    check_causality(make_made((6,), 2, num_classes=3, random_order=True), before(6), y=torch.tensor([0, 2]))
 
 
 def test_masks_of_made_follow_the_order_number(make_made):
@@ -65,7 +40,7 @@ def test_masks_of_made_follow_the_order_number(make_made):
 )
 def test_pixelcnn_has_no_blind_spot(make_pixelcnn, network, labels):
     y = torch.tensor([1, 0]) if labels else None
-    check(make_pixelcnn((1, 5, 5), 2, num_classes=2 if labels else 0, **network), before(25), y)
+    check_causality(make_pixelcnn((1, 5, 5), 2, num_classes=2 if labels else 0, **network), before(25), y)
 
 
 @pytest.mark.parametrize(
