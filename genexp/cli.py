@@ -30,7 +30,7 @@ genexp: config-driven experiments for generative models.
 
 Examples
   genexp train                                             MADE on 4,000 real digits, no network needed
-  genexp train -m model=made,pixelcnn,vae,dcgan seed=0,1   a sweep
+  genexp train -m model=made,vae,dcgan seed=0,1            a sweep
   genexp compare outputs/<sweep>                           its table
   genexp train experiment=made_uci_dna                     a published configuration
 

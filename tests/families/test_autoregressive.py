@@ -7,8 +7,8 @@ import torch
 
 from genexp.families.autoregressive import Autoregressive
 from genexp.metrics.likelihood import ExactNLL
+from genexp.networks.gated_pixelcnn import GatedPixelCNN
 from genexp.networks.made import MADE
-from genexp.networks.pixelcnn import GatedPixelCNN
 from genexp.probability.observation import Categorical, Normal
 from genexp.runs.config import instantiate
 
@@ -143,7 +143,7 @@ def test_an_ensemble_needs_as_many_trained_orders(change):
     assert make(ensemble=50, num_masks=None).ensemble == 50
 
 
-@pytest.mark.parametrize("model", ["made", "pixelcnn"])
+@pytest.mark.parametrize("model", ["made", "gated_pixelcnn"])
 def test_a_uniform_model_scores_log2_levels_bits_per_dim(compose_train, model):
     """Through the configs, real data and the metric."""
     config = compose_train(f"model={model}", "data=digits")

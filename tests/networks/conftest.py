@@ -4,8 +4,8 @@ import pytest
 import torch
 from checks import randomise
 
+from genexp.networks.gated_pixelcnn import GatedPixelCNN
 from genexp.networks.made import MADE
-from genexp.networks.pixelcnn import GatedPixelCNN
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def make_made(float64):
 
 
 @pytest.fixture
-def make_pixelcnn(float64):
+def make_gated_pixelcnn(float64):
     def make(shape, num_params, num_classes=0, **changes):
         defaults = {"channels": 8, "first_kernel": 3, "kernel": 3, "dilations": [1], "head_channels": 24}
         network = GatedPixelCNN(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)

@@ -38,9 +38,9 @@ def test_masks_of_made_follow_the_order_number(make_made):
     ],
     ids=str,
 )
-def test_pixelcnn_has_no_blind_spot(make_pixelcnn, network, labels):
+def test_gated_pixelcnn_has_no_blind_spot(make_gated_pixelcnn, network, labels):
     y = torch.tensor([1, 0]) if labels else None
-    check_causality(make_pixelcnn((1, 5, 5), 2, num_classes=2 if labels else 0, **network), before(25), y)
+    check_causality(make_gated_pixelcnn((1, 5, 5), 2, num_classes=2 if labels else 0, **network), before(25), y)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_pixelcnn_has_no_blind_spot(make_pixelcnn, network, labels):
     ],
     ids=str,
 )
-def test_receptive_field_of_pixelcnn(make_pixelcnn, network, reach):
+def test_receptive_field_of_gated_pixelcnn(make_gated_pixelcnn, network, reach):
     """``reach`` pixels to the left; of the ``reach`` + 1 rows above, ``reach`` columns to either side."""
     height, width = reach + 3, 2 * reach + 3
     row, column = height - 1, reach + 1
-    net = make_pixelcnn((1, height, width), 1, **network)
+    net = make_gated_pixelcnn((1, height, width), 1, **network)
     x = torch.rand(1, 1, height, width, requires_grad=True)
     (gradient,) = torch.autograd.grad(net(x)[0, 0, 0, row, column], x)
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
@@ -66,14 +66,14 @@ def test_receptive_field_of_pixelcnn(make_pixelcnn, network, reach):
     assert torch.equal(gradient[0, 0] != 0, expected)
 
 
-def test_impossible_networks_are_refused(make_made, make_pixelcnn):
+def test_impossible_networks_are_refused(make_made, make_gated_pixelcnn):
     with pytest.raises(ValueError, match="hidden="):
         make_made((4,), 1, hidden=[])
     with pytest.raises(ValueError, match="num_masks=0"):
         make_made((4,), 1, num_masks=0)
     for shape in ((4,), (3, 8, 8)):
         with pytest.raises(ValueError, match=r"data\.shape is"):
-            make_pixelcnn(shape, 1)
+            make_gated_pixelcnn(shape, 1)
     for changes in ({"kernel": 4}, {"first_kernel": 1}):
         with pytest.raises(ValueError, match="must be odd and at least 3"):
-            make_pixelcnn((1, 8, 8), 1, **changes)
+            make_gated_pixelcnn((1, 8, 8), 1, **changes)

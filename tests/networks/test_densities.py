@@ -41,20 +41,20 @@ def test_made_of_one_or_two_dimensions(make_made, all_examples, dims):
     ],
     ids=str,
 )
-def test_pixelcnn(make_pixelcnn, all_examples, network):
-    model = model_of(make_pixelcnn, (1, 3, 3), 2, **network)
+def test_gated_pixelcnn(make_gated_pixelcnn, all_examples, network):
+    model = model_of(make_gated_pixelcnn, (1, 3, 3), 2, **network)
     check_normalised(model, all_examples((1, 3, 3), 2))
 
 
 @pytest.mark.parametrize("shape, levels", [((1, 2, 3), 3), ((1, 1, 4), 4), ((1, 4, 1), 4)])
-def test_pixelcnn_of_other_shapes(make_pixelcnn, all_examples, shape, levels):
-    model = model_of(make_pixelcnn, shape, levels, dilations=[1, 1])
+def test_gated_pixelcnn_of_other_shapes(make_gated_pixelcnn, all_examples, shape, levels):
+    model = model_of(make_gated_pixelcnn, shape, levels, dilations=[1, 1])
     check_normalised(model, all_examples(shape, levels))
 
 
-@pytest.mark.parametrize("kind", ["made", "pixelcnn"])
-def test_conditional(make_made, make_pixelcnn, all_examples, kind):
-    make = {"made": make_made, "pixelcnn": make_pixelcnn}[kind]
+@pytest.mark.parametrize("kind", ["made", "gated_pixelcnn"])
+def test_conditional(make_made, make_gated_pixelcnn, all_examples, kind):
+    make = {"made": make_made, "gated_pixelcnn": make_gated_pixelcnn}[kind]
     model, x = model_of(make, (1, 2, 3), 2, num_classes=3), all_examples((1, 2, 3), 2)
     check_normalised(model, x)
 

@@ -39,7 +39,7 @@ def curves(genexp, tiny):
     return run
 
 
-@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "gan"])
+@pytest.mark.parametrize("model", ["made", "gated_pixelcnn", "vae", "gan"])
 def test_four_batches_a_step_are_one_batch_of_four_times_the_size(curves, model):
     """Also in the last step of an epoch, of two batches here. (With batch normalisation each batch has its statistics.)"""
     more = ["data.limit=224", *(["model.network.num_masks=8"] if model == "made" else [])]
@@ -64,15 +64,17 @@ def test_bfloat16_learns_about_the_same(curves, model):
 
 def test_activation_checkpointing_changes_nothing_but_the_memory(curves, compose_train):
     deep = ["model.network.dilations=[1,2,1,2,1,2]", "data.limit=128"]
-    plain, a = curves("pixelcnn", "plain", *deep)
-    recomputed, b = curves("pixelcnn", "recomputed", *deep, "training.activation_checkpointing=true")
+    plain, a = curves("gated_pixelcnn", "plain", *deep)
+    recomputed, b = curves("gated_pixelcnn", "recomputed", *deep, "training.activation_checkpointing=true")
     assert plain == recomputed
     assert a["state_dict"].keys() == b["state_dict"].keys()
     assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
 
     held = {}
     for flag in ("false", "true"):
-        config = compose_train("model=pixelcnn", "data=digits", *deep, f"training.activation_checkpointing={flag}")
+        config = compose_train(
+            "model=gated_pixelcnn", "data=digits", *deep, f"training.activation_checkpointing={flag}"
+        )
         model = instantiate(config, "model", [])
         scale.apply(config, model)
         sizes = []

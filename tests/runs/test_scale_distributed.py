@@ -83,7 +83,7 @@ def test_two_processes_with_two_batches_a_step_train_as_one_does(tmp_path, model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "vae_conv"])
+@pytest.mark.parametrize("model", ["made", "gated_pixelcnn", "vae", "vae_conv"])
 def test_fully_sharded_training_learns_what_ddp_does(tmp_path, model):
     sharded = run(tmp_path, model, "fsdp", "trainer=fsdp", *TWO)
     assert_same(run(tmp_path, model, "ddp", "trainer=ddp", *TWO), sharded, 1e-5)

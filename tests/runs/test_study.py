@@ -141,7 +141,16 @@ def test_a_failed_trial_is_tried_again_and_a_diverged_one_is_not(genexp, tiny):
 def test_a_search_survives_the_end_of_its_process(start, tmp_path):
     """Killed while a trial runs, and continued: the trial goes on from its checkpoint as what it was."""
     space = "model.optimizer.lr=tag(log,interval(1e-3,1e-2))"
-    tiny = ["train", "model=pixelcnn", *TINY, *NETS["pixelcnn"], *SEARCH, "training.max_images=25000", "name=s", space]
+    tiny = [
+        "train",
+        "model=gated_pixelcnn",
+        *TINY,
+        *NETS["gated_pixelcnn"],
+        *SEARCH,
+        "training.max_images=25000",
+        "name=s",
+        space,
+    ]
     sweep = [*tiny, "hydra.sweeper.n_trials=2", "resume=true"]
     root = tmp_path / "outputs/s"
     process = start(*sweep)

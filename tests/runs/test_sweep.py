@@ -10,7 +10,15 @@ from tiny_overrides import NETS, TINY
 from waiting import states, wait_until
 
 QUIET = ["hydra.sweeper.probe=false"]
-LONG = ["train", "model=pixelcnn", *TINY, *NETS["pixelcnn"], "training.max_images=20000", "metrics=nll", *QUIET]
+LONG = [
+    "train",
+    "model=gated_pixelcnn",
+    *TINY,
+    *NETS["gated_pixelcnn"],
+    "training.max_images=20000",
+    "metrics=nll",
+    *QUIET,
+]
 
 
 def test_a_failing_job_costs_the_others_nothing_and_the_grid_can_grow(genexp, tiny):

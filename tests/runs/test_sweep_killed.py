@@ -17,7 +17,16 @@ from genexp.runs import checkpoint
 pytestmark = pytest.mark.slow
 JOBS = ("seed=0,1,2", "model.conditional=false,true")
 SWEEP = [
-    *("train", "-m", "model=pixelcnn", *NETS["pixelcnn"], "data=digits", "trainer=cpu", "metrics=nll", *JOBS),
+    *(
+        "train",
+        "-m",
+        "model=gated_pixelcnn",
+        *NETS["gated_pixelcnn"],
+        "data=digits",
+        "trainer=cpu",
+        "metrics=nll",
+        *JOBS,
+    ),
     *(
         "training.max_images=60_000",
         "training.checkpoint_every_minutes=0.01",

@@ -22,7 +22,7 @@ def history(path):
         return [(int(r["images"]), r["metric"], float(r["value"])) for r in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("model", ["made", "pixelcnn", "vae", "dcgan"])
+@pytest.mark.parametrize("model", ["made", "gated_pixelcnn", "vae", "dcgan"])
 def test_a_run_of_each_family(genexp, tiny, model):
     code, out, err = genexp(*tiny(model, "name=a", *FIDELITY))
     assert code == 0, err
@@ -34,7 +34,7 @@ def test_a_run_of_each_family(genexp, tiny, model):
     assert fid["protocol"]["extractor"] == "mnistcnn" and fid["protocol"]["levels"] == 17 and not fid["ema"]
     assert all(key in out for key in records)  # the table shows them all
     kinds = {r["kind"] for key, r in records.items() if "nll" in key}
-    assert kinds == {"made": {"exact"}, "pixelcnn": {"exact"}, "vae": {"bound"}, "dcgan": set()}[model]
+    assert kinds == {"made": {"exact"}, "gated_pixelcnn": {"exact"}, "vae": {"bound"}, "dcgan": set()}[model]
     for key, record in records.items():
         if "bpd" in key:
             assert 0 < record["value"] < np.log2(17) * 1.3 and record["stderr"] > 0
@@ -68,7 +68,7 @@ def test_max_steps_counts_generator_steps(genexp, tiny):
 
 
 def test_conditional_training_and_sampling(genexp, tiny):
-    code, _, err = genexp(*tiny("pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
+    code, _, err = genexp(*tiny("gated_pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
     assert code == 0, err
     code, _out, err = genexp("sample", "run=outputs/a", "n=20", "y=3", "output=drawn/x")
     assert code == 0, err
