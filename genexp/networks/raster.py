@@ -1,0 +1,170 @@
+"""Images pixel by pixel in raster order: masked convolutions, groups of features for the channels of a pixel, and what
+samplers keep of them, so that nothing is computed twice."""
+
+import itertools
+from collections import deque
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def groups_of(features: int, channels: int, name: str) -> Tensor:
+    """Features divided into one group per channel of a pixel, contiguous and of nearly equal size (van den Oord et al.,
+    "Pixel recurrent neural networks", ICML 2016, section 3.4): the group of each feature, int64 ``(features,)``.
+
+    Raises:
+        ValueError: there are fewer features than channels; calls them ``name``.
+    """
+    if features < channels:
+        raise ValueError(f"{name}={features}: must be at least {channels}, a feature for each channel of data.shape")
+    return torch.arange(features) * channels // features
+
+
+def bounds_of(groups: Tensor) -> list[slice]:
+    """Where the features of each group lie, of groups in ascending order."""
+    ends = [0, *groups.bincount().cumsum(0).tolist()]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
+
+
+class MaskedConv2d(nn.Conv2d):
+    """Convolution over the rows above, the pixels to the left and, as far as the groups allow, the present pixel.
+
+    The kernel ends with the row of the present pixel. In this row the taps right of the present pixel are masked; the tap
+    at the present pixel connects an input to the outputs of later groups (mask A), or of its own and of later groups
+    (mask B). All other taps are free. The caller pads.
+
+    Args:
+        in_groups: group of each input, int64 ``(C_in,)``.
+        out_groups: group of each output, int64 ``(C_out,)``.
+        kernel: (rows, columns).
+        present: column of the kernel at the present pixel; the number of columns if the kernel ends to the left of it.
+        own: connect inputs to outputs of their own group at the present pixel (mask B).
+        dilation: distance between the taps.
+    """
+
+    def __init__(
+        self, in_groups: Tensor, out_groups: Tensor, kernel: tuple[int, int], present: int, own: bool, dilation: int = 1
+    ) -> None:
+        super().__init__(len(in_groups), len(out_groups), kernel, dilation=dilation)
+        mask = torch.ones_like(self.weight)
+        mask[:, :, -1, present + 1 :] = 0
+        if present < kernel[1]:
+            allowed = in_groups <= out_groups[:, None] if own else in_groups < out_groups[:, None]
+            mask[:, :, -1, present] = allowed.to(mask.dtype)
+        self.register_buffer("mask", None if mask.all() else mask, persistent=False)
+        self.in_groups, self.out_groups = in_groups, out_groups
+
+    @property
+    def masked(self) -> Tensor:
+        """The weight, zero where masked: ``(C_out, C_in, rows, columns)``."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.masked, self.bias, dilation=self.dilation)
+
+
+def pointwise(in_groups: Tensor, out_groups: Tensor) -> MaskedConv2d:
+    """1x1 convolution within a pixel, from each group to itself and to later ones (mask B)."""
+    return MaskedConv2d(in_groups, out_groups, (1, 1), 0, own=True)
+
+
+# --- sampling -----------------------------------------------------------------------------------------
+
+
+def matrices(weight: Tensor) -> Tensor:
+    """The weight of a convolution of one row as a matrix: ``(C_out, C_in, 1, taps)`` -> ``(taps * C_in, C_out)``."""
+    return weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)
+
+
+class PointwiseSteps:
+    """A 1x1 convolution of mask B at one pixel, channel by channel. Lists have an entry for each channel c.
+
+    Args:
+        conv: the convolution, with inputs in ascending groups.
+        n: number of examples.
+        shift: a constant ``(C_in,)`` that is missing in the inputs; the bias makes up for it.
+    """
+
+    def __init__(self, conv: MaskedConv2d, n: int, shift: Tensor | None = None) -> None:
+        matrix, groups = matrices(conv.masked), bounds_of(conv.in_groups)
+        bias = conv.bias if shift is None else conv.bias + shift @ matrix
+        inputs = matrix.new_empty(n, len(matrix))
+        self.inputs = [inputs[:, group] for group in groups]
+        """Where the inputs of the channel are to be filled in."""
+        self.known = [inputs[:, : group.stop] for group in groups]
+        """The inputs up to this channel."""
+        self.weights = [matrix[: group.stop, conv.out_groups == c].contiguous() for c, group in enumerate(groups)]
+        self.biases = [bias[conv.out_groups == c] for c in range(len(groups))]
+
+    def views(self, c: int) -> tuple[Tensor, ...]:
+        """Input of the channel, input up to the channel, bias, weight."""
+        return self.inputs[c], self.known[c], self.biases[c], self.weights[c]
+
+
+class RowTaps:
+    """A convolution from the rows that are finished to a row of outputs: one matrix product for each row of the kernel.
+
+    Fill ``row``, then call: the last row of the kernel applies to the row just filled, those before it to earlier rows.
+    Rows above the image cost nothing.
+
+    Args:
+        n: number of examples.
+        width: columns W of the image.
+        weight: ``(C_out, C_in, rows, columns)``, the number of columns odd.
+        dilation: distance between the taps.
+    """
+
+    def __init__(self, n: int, width: int, weight: Tensor, dilation: int) -> None:
+        _, channels, rows, taps = weight.shape
+        margin = taps // 2 * dilation
+        padded = weight.new_zeros(n, width + 2 * margin, channels)
+        self.row = padded[:, margin : margin + width]
+        """``(n, W, C_in)``, to be filled."""
+        strides = (padded.stride(0), channels, dilation * channels, 1)
+        self._windows = padded.as_strided((n, width, taps, channels), strides)
+        self._weights = [matrices(weight[:, :, r : r + 1]).contiguous() for r in reversed(range(rows))]
+        self._dilation = dilation
+        self._seen: deque[Tensor] = deque(maxlen=(rows - 1) * dilation + 1)
+
+    def __call__(self, start: Tensor, out: Tensor) -> Tensor:
+        """Take in ``row`` and add its convolution, with what is above it, to ``start``: both ``(n * W, C_out)``."""
+        windows = self._windows.clone(memory_format=torch.contiguous_format)
+        self._seen.appendleft(windows.view(-1, self._weights[0].shape[0]))
+        for weight, windows in zip(self._weights, itertools.islice(self._seen, 0, None, self._dilation), strict=False):
+            start = torch.addmm(start, windows, weight, out=out)
+        return out
+
+
+class ColumnTaps:
+    """The features of the present row, so laid out that the taps of a pixel to its left, and then its own features,
+    are one slice: columns that are ``dilation`` apart lie side by side.
+
+    Args:
+        padding: what stands left of the image, ``(n, C)``.
+        width: columns W of the image.
+        taps: taps of the kernel, the last of which is at the present pixel.
+        dilation: distance between the taps.
+    """
+
+    def __init__(self, padding: Tensor, width: int, taps: int, dilation: int) -> None:
+        self._channels = padding.shape[1]
+        self._left = taps - 1
+        slots = self._left + -(-width // dilation)
+        self._dilation = dilation
+        self._slots = padding[:, None, None].repeat(1, dilation, slots, 1).flatten(2)
+
+    @property
+    def row(self) -> Tensor:
+        """The features of the row, if the dilation is 1: a view ``(n, W, C)``."""
+        return self._slots[:, 0, self._left * self._channels :].unflatten(1, (-1, self._channels))
+
+    def own(self, column: int) -> Tensor:
+        """The features of a pixel: a view ``(n, C)``."""
+        return self.window(column, self._channels)[:, self._left * self._channels :]
+
+    def window(self, column: int, own: int) -> Tensor:
+        """The features of the taps to the left of a pixel and ``own`` features of its own: a view
+        ``(n, (taps - 1) * C + own)``."""
+        first, phase = divmod(column, self._dilation)
+        return self._slots[:, phase, first * self._channels : (first + self._left) * self._channels + own]
