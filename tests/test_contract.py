@@ -61,11 +61,12 @@ def batch_for(model):
 
 
 def enlarge(model):
-    """Parameters so large that whatever is drawn depends on all that it is given."""
+    """Parameters so large that whatever is drawn depends on all that it is given, and not so large that the outputs of
+    many layers leave nothing to chance."""
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(0, 0.4)
+            parameter.normal_(0, min(0.4, parameter.shape[1:].numel() ** -0.5))
     return model
 
 
