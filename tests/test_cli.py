@@ -23,7 +23,7 @@ WRONG = {
     "train data=digits data.levels=2": ["data.levels=2", "17"],
     "train data=mnist_binary model.conditional=true": ["model.conditional=true", "labels", "mnist_binary"],
     "train data=toy model/observation=categorical": ["Categorical", "model/observation=normal"],
-    "train data=uci_binary model=gated_pixelcnn data.root=null": ["(1, H, W)", "180"],
+    "train data=uci_binary model=gated_pixelcnn data.root=null": ["(C, H, W)", "180"],
     "train training.max_images=null": ["training never stops"],
     "train training.max_images=many": ["training.max_images=many", "whole number"],
     "train samples.every_images=0": ["samples.every_images=0"],

@@ -11,6 +11,7 @@ from genexp.networks.autoregressive import AutoregressiveNetwork, Decoder, requi
 from genexp.networks.block import Block
 from genexp.networks.raster import (
     ColumnTaps,
+    HeadSteps,
     MaskedConv2d,
     PointwiseSteps,
     RowTaps,
@@ -133,7 +134,7 @@ class BlockSteps:
     Args:
         block: the block.
         shift: b, the biases of the blocks before ``(2h,)``.
-        start: bias and label of the masked convolution ``(n * W, h)``.
+        start: bias and label of the masked convolution, ``(n, h)`` or ``(1, h)``.
         n: number of examples.
         width: columns W of the image.
     """
@@ -152,11 +153,10 @@ class BlockSteps:
 
     def start_row(self, row: int) -> None:
         """Take in the row above ``row``."""
-        if row == 0:
-            self.above.flatten(0, 1).copy_(self.start)
-        else:
+        self.above.copy_(self.start[:, None])
+        if row > 0:
             self.rows.row.copy_(self.columns.row)
-            self.rows(self.start, out=self.above.flatten(0, 1))
+            self.rows.add_to(self.above.flatten(0, 1))
 
     def views(self, column: int, c: int) -> tuple[Tensor, ...]:
         """The tensors of a step, in the sequence in which :class:`IncrementalDecoder` uses them."""
@@ -185,14 +185,13 @@ class IncrementalDecoder:
         self.n, (self.colours, self.height, self.width) = n, network.shape
         weight, wide = network.first.masked, bounds_of(network.first.out_groups)
 
-        def start(label: nn.Embedding | None, bias: Tensor) -> Tensor:  # for every pixel of a row
-            terms = bias[None] if label is None else bias + label(y)
-            return terms.expand(n, -1)[:, None].expand(-1, self.width, -1).flatten(0, 1)
+        def start(label: nn.Embedding | None, bias: Tensor) -> Tensor:
+            return bias[None] if label is None else bias + label(y)
 
         reach = weight.shape[3] // 2
         self.rows = RowTaps(n, self.width, weight[:, :, :-1], 1)
-        self.start, above = start(network.label, network.first.bias), weight.new_empty(n, self.width, len(weight))
-        self.above, self.above_at = above.flatten(0, 1), [[a[:, g] for g in wide] for a in above.unbind(1)]
+        self.start, self.above = start(network.label, network.first.bias), weight.new_empty(n, self.width, len(weight))
+        self.above_at = [[above[:, g] for g in wide] for above in self.above.unbind(1)]
         self.left = reach * self.colours
         present = matrices(weight[:, :, -1:, : reach + 1])
         self.first = [present[: self.left + c, g].contiguous() for c, g in enumerate(wide)]
@@ -206,10 +205,7 @@ class IncrementalDecoder:
         steps = [(j, c) for j in range(self.width) for c in range(self.colours)]
         self.plan = [[block.views(j, c) for block in self.blocks] for j, c in steps]
 
-        head, *rest = [layer for layer in network.head if isinstance(layer, MaskedConv2d)]
-        layers = [PointwiseSteps(head, n, shift), *(PointwiseSteps(layer, n) for layer in rest)]
-        self.head = [[layer.views(c) for layer in layers] for c in range(self.colours)]
-        self.floors, self.zero = [-shift[g] for g in wide], torch.zeros_like(shift[0])
+        self.head = HeadSteps([layer for layer in network.head if isinstance(layer, MaskedConv2d)], n, shift)
 
     def __call__(self, canvas: Tensor, t: int) -> Tensor:
         pixel, c = divmod(t, self.colours)
@@ -228,18 +224,13 @@ class IncrementalDecoder:
             addmm(bias, relus, reduce, out=own).relu_()
             addmm(above, window, conv, out=middle).relu_()
             x.addmm_(known, expand)
-        h, floor = x, self.floors[c]
-        for features, known, bias, weight in self.head[c]:
-            torch.maximum(h, floor, out=features)
-            h, floor = addmm(bias, known, weight), self.zero
-        return h
+        return self.head(x, c)
 
     def _start_row(self, canvas: Tensor, row: int) -> None:
         """What the rows above tell ``row``, in every layer."""
-        if row == 0:
-            self.above.copy_(self.start)
-        else:
+        self.above.copy_(self.start[:, None])
+        if row > 0:
             self.rows.row.copy_(canvas.view(self.n, self.height, self.width, self.colours)[:, row - 1])
-            self.rows(self.start, out=self.above)
+            self.rows.add_to(self.above.flatten(0, 1))
         for block in self.blocks:
             block.start_row(row)

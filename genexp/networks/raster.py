@@ -3,6 +3,7 @@ samplers keep of them, so that nothing is computed twice."""
 
 import itertools
 from collections import deque
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -102,11 +103,37 @@ class PointwiseSteps:
         return self.inputs[c], self.known[c], self.biases[c], self.weights[c]
 
 
+class HeadSteps:
+    """Layers ReLU - 1x1 convolution of mask B at one pixel, channel by channel.
+
+    Args:
+        layers: the convolutions.
+        n: number of examples.
+        shift: a constant ``(C_in,)`` that is missing in the input of the first layer.
+    """
+
+    def __init__(self, layers: Iterable[MaskedConv2d], n: int, shift: Tensor) -> None:
+        first, *rest = layers
+        self._layers = [PointwiseSteps(first, n, shift), *(PointwiseSteps(layer, n) for layer in rest)]
+        self._views = [[layer.views(c) for layer in self._layers] for c in range(len(self._layers[0].inputs))]
+        self._floors = [-shift[group] for group in bounds_of(first.in_groups)]
+
+    def __call__(self, h: Tensor, c: int) -> Tensor:
+        """Input of channel c ``(n, features of c)`` -> output of channel c, given the inputs of the channels before."""
+        (features, known, bias, weight), *rest = self._views[c]
+        torch.maximum(h, self._floors[c], out=features)
+        h = torch.addmm(bias, known, weight)
+        for features, known, bias, weight in rest:
+            torch.clamp_min(h, 0, out=features)
+            h = torch.addmm(bias, known, weight)
+        return h
+
+
 class RowTaps:
     """A convolution from the rows that are finished to a row of outputs: one matrix product for each row of the kernel.
 
-    Fill ``row``, then call: the last row of the kernel applies to the row just filled, those before it to earlier rows.
-    Rows above the image cost nothing.
+    Fill ``row``, then call ``add_to``: the last row of the kernel applies to the row just filled, those before it to earlier
+    rows. Rows above the image cost nothing.
 
     Args:
         n: number of examples.
@@ -127,13 +154,12 @@ class RowTaps:
         self._dilation = dilation
         self._seen: deque[Tensor] = deque(maxlen=(rows - 1) * dilation + 1)
 
-    def __call__(self, start: Tensor, out: Tensor) -> Tensor:
-        """Take in ``row`` and add its convolution, with what is above it, to ``start``: both ``(n * W, C_out)``."""
+    def add_to(self, out: Tensor) -> None:
+        """Take in ``row``, and add its convolution, with what is above it, to ``out``: ``(n * W, C_out)``."""
         windows = self._windows.clone(memory_format=torch.contiguous_format)
-        self._seen.appendleft(windows.view(-1, self._weights[0].shape[0]))
+        self._seen.appendleft(windows.view(len(out), -1))
         for weight, windows in zip(self._weights, itertools.islice(self._seen, 0, None, self._dilation), strict=False):
-            start = torch.addmm(start, windows, weight, out=out)
-        return out
+            out.addmm_(windows, weight)
 
 
 class ColumnTaps:

@@ -71,8 +71,8 @@ def test_impossible_networks_are_refused(make_made, make_gated_pixelcnn):
         make_made((4,), 1, hidden=[])
     with pytest.raises(ValueError, match="num_masks=0"):
         make_made((4,), 1, num_masks=0)
-    for shape in ((4,), (3, 8, 8)):
-        with pytest.raises(ValueError, match=r"data\.shape is"):
+    for shape in ((4,), (8, 8)):
+        with pytest.raises(ValueError, match=r"data\.shape="):
             make_gated_pixelcnn(shape, 1)
     for changes in ({"kernel": 4}, {"first_kernel": 1}):
         with pytest.raises(ValueError, match="must be odd and at least 3"):
