@@ -3,6 +3,7 @@
 import pytest
 import torch
 from checks import check_causality, check_normalised, check_sampler, model_of, randomise
+from torch.utils.flop_counter import FlopCounterMode
 
 from genexp.networks.pixelcnn_pp import PixelCNNpp, concat_elu
 from genexp.probability.observation import Bernoulli, Categorical
@@ -36,8 +37,8 @@ def pixels_before(shape):
         ((3, 3, 4), {"resnets": 2}),
         ((1, 4, 4), {"downsamplings": 1}),
         ((2, 4, 6), {"downsamplings": 1}),
-        ((1, 4, 8), {"downsamplings": 2}),
-        ((3, 8, 4), {"downsamplings": 2}),
+        ((1, 4, 8), {"resnets": 2, "downsamplings": 2}),
+        ((2, 8, 4), {"downsamplings": 2}),
         ((2, 1, 4), {}),
         ((2, 4, 1), {"resnets": 2}),
     ],
@@ -68,15 +69,15 @@ def test_probabilities_of_colour_images_sum_to_one(make, all_examples, shape, le
 @pytest.mark.parametrize(
     "observation", [mixture(1), Categorical, Bernoulli], ids=["mixture", "categorical", "bernoulli"]
 )
-@pytest.mark.parametrize("downsamplings", [0, 1])
-def test_probabilities_of_grey_images_sum_to_one(make, all_examples, observation, downsamplings):
-    model = model_of(make, (1, 2, 6), 2, observation=observation, downsamplings=downsamplings)
-    check_normalised(model, all_examples((1, 2, 6), 2))
+def test_probabilities_of_grey_images_sum_to_one(make, all_examples, observation):
+    model = model_of(make, (1, 2, 4), 2, observation=observation, downsamplings=1)
+    check_normalised(model, all_examples((1, 2, 4), 2))
 
 
-def test_probabilities_across_two_blocks_each_way_sum_to_one(make, all_examples):
-    model = model_of(make, (1, 4, 4), 2, observation=Bernoulli, downsamplings=1, filters=3)
-    check_normalised(model, all_examples((1, 4, 4), 2))
+@pytest.mark.parametrize("shape", [(1, 2, 6), (1, 6, 2)])
+def test_probabilities_across_blocks_in_a_row_and_in_a_column_sum_to_one(make, all_examples, shape):
+    model = model_of(make, shape, 2, observation=Bernoulli, downsamplings=1, filters=4)
+    check_normalised(model, all_examples(shape, 2))
 
 
 def test_conditional(make, all_examples):
@@ -91,8 +92,8 @@ def test_conditional(make, all_examples):
         ((3, 5, 6), {}),
         ((3, 5, 3), {"resnets": 2}),
         ((3, 4, 6), {"downsamplings": 1}),
-        ((1, 8, 4), {"downsamplings": 2, "resnets": 2}),
-        ((2, 8, 12), {"downsamplings": 2}),
+        ((1, 4, 8), {"downsamplings": 2, "resnets": 2}),
+        ((2, 8, 4), {"downsamplings": 2}),
         ((1, 1, 5), {}),
         ((2, 5, 1), {"filters": 5}),
     ],
@@ -121,7 +122,9 @@ def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pas
 
 def test_every_step_costs_as_much_as_it_adds(make, monkeypatch):
     """All steps together do at most a quarter more multiplications than one forward pass."""
-    from torch.utils.flop_counter import FlopCounterMode
+
+    def product(_, a, b, **rest):
+        return 2 * a[0] * a[1] * b[1]
 
     network = make((3, 16, 16), 30, filters=16, resnets=2, downsamplings=2)
     canvas = torch.rand(2, network.dims)
@@ -129,7 +132,7 @@ def test_every_step_costs_as_much_as_it_adds(make, monkeypatch):
         with FlopCounterMode(display=False) as whole:
             network(torch.rand(2, *network.shape))
         decoder = network.decoder(2, None)
-        with FlopCounterMode(display=False) as steps:
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: product}) as steps:
             for t in range(network.steps):
                 decoder(canvas, t)
     assert 0.7 < steps.get_total_flops() / whole.get_total_flops() < 1.25
@@ -153,9 +156,9 @@ def test_weights_are_normalised_and_begin_with_the_norms_asked_for():
         (network.grow[0].u, 1, (0, 2, 3)),
         (network.head, 1, (1, 2, 3)),
     ):
-        assert torch.allclose(conv.weight.norm(dim=dims), torch.tensor(float(norm)))
+        assert torch.allclose(torch.linalg.vector_norm(conv.weight, dim=dims), torch.tensor(float(norm)))
         conv.parametrizations.weight.original1.data.mul_(3)
-        assert torch.allclose(conv.weight.norm(dim=dims), torch.tensor(float(norm)))
+        assert torch.allclose(torch.linalg.vector_norm(conv.weight, dim=dims), torch.tensor(float(norm)))
 
 
 def test_concat_elu():
