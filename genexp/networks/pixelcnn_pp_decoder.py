@@ -188,7 +188,8 @@ class IncrementalDecoder:
         self.head, self.head_bias = network.head.weight.detach()[:, :, 0, 0].t(), network.head.bias.detach()
         features = len(self.head)
         self.activate = _Activation(self.head)
-        self.last = [self.head.new_empty(n, 2, features) for _ in self.shrink]
+        last = [self.head.new_empty(n, 2, features) for _ in self.shrink]
+        self.last = [(halves, halves.view(n, 2 * features)) for halves in last]
         """Of each resolution but the coarsest, the activation of the present pixel of ul on leaving it."""
         self._prepare_first(network, n)
 
@@ -267,13 +268,13 @@ class IncrementalDecoder:
                 x = layer.ul.pixel(x, place)
             if level < self.levels - 1:
                 self.shrink[level][1].slot[place].copy_(x)
-                self.activate(x, self.last[level])
+                self.activate(x, self.last[level][0])
         for level in reversed(range(coarsest + 1)):
             place = column >> level
             skips = [layer.ul.conv1.slot[place] for layer in self.contract[level]]
             if level < self.levels - 1:
                 x = self.grow[level].pixels[row >> level & 1][place]
-                skips.append(self.last[level].flatten(1))
+                skips.append(self.last[level][1])
             for layer in self.expand[level]:
                 x = layer.ul.pixel(x, place, skips.pop())
             if level > 0:

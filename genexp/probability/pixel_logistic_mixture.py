@@ -83,12 +83,12 @@ class PixelLogisticMixture(Observation):
         return torch.cat([logits, _linear(means, coefficients, v, channel), log_scales[:, :, channel]], dim=1)
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
-        logits, means, log_scales, coefficients = self._split(params)
-        chosen = draw_component(logits, temperature).unsqueeze(2)
-        means, log_scales, coefficients = (
-            part.gather(1, chosen.expand(-1, -1, *part.shape[2:])) for part in (means, log_scales, coefficients)
-        )
-        noise = temperature * logistic_noise(log_scales)
+        k, c = self.components, self.group
+        chosen = draw_component(params[:, :k, 0], temperature).unsqueeze(2)
+        parts = params[:, k:, 0].unflatten(1, (k, -1))
+        parts = parts.gather(1, chosen.expand(-1, -1, *parts.shape[2:]))
+        means, coefficients = parts[:, :, :c], torch.tanh(parts[:, :, 2 * c :])
+        noise = temperature * logistic_noise(parts[:, :, c : 2 * c])
         x, v = [], []
         for channel in range(self.group):
             x.append(from_symmetric(_linear(means, coefficients, v, channel) + noise[:, :, channel], self.levels))
