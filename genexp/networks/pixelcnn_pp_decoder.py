@@ -39,9 +39,7 @@ class _Convolution:
         weight = conv.weight.detach()
         out, features, _, taps = weight.shape
         stride, places = conv.stride[0], width // conv.stride[0]
-        row = weight.new_zeros(
-            n, width + taps - 1, features
-        )  # with a column of zeros on the left, and on the right if k = 3
+        row = weight.new_zeros(n, width + taps - 1, features)  # zeros on the left, and on the right if k = 3
         self.inside = row[:, 1 : width + 1]
         self.windows = row.as_strided((n, places, taps * features), (row.stride(0), stride * features, 1))
         self.upper, self.lower = (

@@ -107,15 +107,16 @@ def test_sampling_of_single_channels_with_another_observation(make):
     check_sampler(model_of(make, (1, 4, 8), 3, observation=Categorical, downsamplings=2))
 
 
-def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pass():
+@pytest.mark.parametrize("n", [1, 4])
+def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pass(n):
     torch.manual_seed(0)
     network = PixelCNNpp(
         shape=(3, 8, 8), num_params=20, num_classes=0, filters=16, resnets=2, downsamplings=2, dropout=0.5
     ).eval()
-    x = torch.rand(4, 3, 8, 8)
+    x = torch.rand(n, 3, 8, 8)
     canvas = x.flatten(1)[:, network.permutation()]
     with torch.no_grad():
-        full, decoder = network(x).flatten(2), network.decoder(4, None)
+        full, decoder = network(x).flatten(2), network.decoder(n, None)
         steps = torch.stack([decoder(canvas, t) for t in range(network.steps)], dim=2)
     assert (steps - full).abs().max() < 1e-5 * full.abs().max().clamp(min=1)
 
