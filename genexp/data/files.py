@@ -6,13 +6,16 @@ Every file is checked against its published SHA-256 before it is used, wherever 
 import gzip
 import hashlib
 import os
+import tarfile
 import tempfile
 import urllib.request
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from shutil import copyfileobj
+from typing import IO
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class RemoteFile:
         name: file name. ``<name>.gz`` is accepted in its place when it unzips to the same bytes.
         url: address it is downloaded from.
         sha256: of the file as published under ``url``, 64 hexadecimal digits.
+        archive: the tar archive that ``url`` gives, where the file is published as the member ``<folder>/<name>`` of one;
+            ``sha256`` is then that of the member. None if the file is published by itself.
     """
 
     folder: str
     name: str
     url: str
     sha256: str
+    archive: "RemoteFile | None" = None
 
 
 def cache_folder() -> Path:
@@ -41,7 +47,7 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
     """Path of a verified copy of ``file``, downloaded into the cache if there is none yet.
 
     Args:
-        file: what to look for.
+        file: what to look for. Of one in an archive, the archive too is looked for in both folders, and kept in the cache.
         root: the user's data folder (``data.root``, by default ``$GENEXP_DATA``), looked at first, or None.
 
     Returns:
@@ -59,19 +65,28 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
                 "GENEXP_DATA unless you set it): correct it, or unset both to download into the cache"
             )
         folders.insert(0, Path(root) / file.folder)
-    for folder in folders:
-        for name in (file.name, f"{file.name}.gz"):
-            if (folder / name).is_file():
-                verify(folder / name, file)
-                return folder / name
+    if found := _found(file, folders):
+        return found
     try:
-        return download(file, folders[-1])
+        if file.archive is None:
+            return download(file, folders[-1])
+        return unpack(file, _found(file.archive, folders) or download(file.archive, folders[-1]), folders[-1])
     except OSError as error:
         looked = " and ".join(str(folder) for folder in folders)
         raise FileNotFoundError(
             f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
             f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
         ) from error
+
+
+def _found(file: RemoteFile, folders: Sequence[Path]) -> Path | None:
+    """A verified copy of ``file`` in the first of ``folders`` that has one."""
+    for folder in folders:
+        for name in (file.name, f"{file.name}.gz"):
+            if (folder / name).is_file():
+                verify(folder / name, file)
+                return folder / name
+    return None
 
 
 def download(file: RemoteFile, folder: Path) -> Path:
@@ -81,15 +96,32 @@ def download(file: RemoteFile, folder: Path) -> Path:
         OSError: the address cannot be read or the folder cannot be written.
         ValueError: the download does not have the published SHA-256.
     """
+    with urllib.request.urlopen(file.url, timeout=60) as response:
+        return _keep(file, response, folder, f"the download of {file.url}")
+
+
+def unpack(file: RemoteFile, archive: Path, folder: Path) -> Path:
+    """Copy ``file`` from the tar archive it is published in to ``folder``, where it appears complete and verified, or not
+    at all. Nothing else is unpacked.
+
+    Raises:
+        OSError: the archive cannot be read or the folder cannot be written.
+        ValueError: the member does not have the published SHA-256.
+    """
+    with tarfile.open(archive) as members, members.extractfile(f"{file.folder}/{file.name}") as member:
+        return _keep(file, member, folder, f"{file.name} in {archive}")
+
+
+def _keep(file: RemoteFile, source: IO[bytes], folder: Path, what: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
         partial = Path(temporary) / file.name
-        with urllib.request.urlopen(file.url, timeout=60) as response, partial.open("wb") as out:
-            copyfileobj(response, out)
+        with partial.open("wb") as out:
+            copyfileobj(source, out)
         found = _sha256(partial)
         if found != file.sha256:
             raise ValueError(
-                f"the download of {file.url} has sha256 {found}, but the published file has {file.sha256}: "
+                f"{what} has sha256 {found}, but the published file has {file.sha256}: "
                 f"run again, or put the published file into {folder}"
             )
         os.replace(partial, folder / file.name)

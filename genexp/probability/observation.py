@@ -97,9 +97,7 @@ class DiscretizedLogisticMixture(Observation):
 
     The levels 0, ..., L - 1 sit at -1, ..., 1; bins are 2 / (L - 1) wide, the outermost reach to infinity, so the
     probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales, which are
-    clamped to [-7, 50]. The mass of a bin from l to u (in scales from the mean) is sigmoid(u) - sigmoid(l), computed
-    without cancellation as sigmoid(u) sigmoid(-l) (1 - exp(l - u)); the authors' code approximates masses below 1e-5
-    by the density instead.
+    clamped to [-7, 50].
 
     Args:
         levels: number of levels L, at least 2.
@@ -115,29 +113,15 @@ class DiscretizedLogisticMixture(Observation):
         self.num_params = 3 * components
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        params = promoted(params)
-        logits, means, log_scales = params.chunk(3, dim=1)
-        half = 1 / (self.levels - 1)
-        x = x.unsqueeze(1)
-        centred = symmetric(x, self.levels).to(params.dtype) - means
-        precision = torch.exp(-log_scales.clamp(-7, 50))
-        below_upper = F.logsigmoid(precision * (centred + half))
-        above_lower = F.logsigmoid(precision * (half - centred))
-        between = torch.log(-torch.expm1(-2 * half * precision))
-        log_mass = torch.where(x == 0, below_upper, below_upper + above_lower + between)
-        log_mass = torch.where(x == self.levels - 1, above_lower, log_mass)
+        logits, means, log_scales = promoted(params).chunk(3, dim=1)
+        log_mass = logistic_log_mass(x.unsqueeze(1), means, log_scales, self.levels)
         return torch.logsumexp(F.log_softmax(logits, dim=1) + log_mass, dim=1)
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         logits, means, log_scales = params.chunk(3, dim=1)
-        gumbel = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)))
-        chosen = (logits / temperature + gumbel).argmax(dim=1, keepdim=True)
-        mean, log_scale = (
-            means.gather(1, chosen).squeeze(1),
-            log_scales.gather(1, chosen).squeeze(1).clamp(-7, 50),
-        )
-        noise = torch.logit(torch.rand_like(mean).clamp(1e-7, 1 - 1e-7))
-        return from_symmetric(mean + temperature * log_scale.exp() * noise, self.levels)
+        chosen = draw_component(logits, temperature)
+        mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1)
+        return from_symmetric(mean + temperature * logistic_noise(log_scale), self.levels)
 
     def mean(self, params: Tensor) -> Tensor:
         total = torch.zeros_like(params[:, 0])
@@ -145,6 +129,43 @@ class DiscretizedLogisticMixture(Observation):
             x = torch.full_like(total, level, dtype=torch.uint8)
             total += level * self.log_prob(params, x).exp()
         return total.round().to(torch.uint8)
+
+
+def logistic_log_mass(x: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> Tensor:
+    """Log of the mass that logistics on [-1, 1] put on the bins of levels.
+
+    The mass of a bin from l to u (in scales from the mean) is sigmoid(u) - sigmoid(l), computed without cancellation as
+    sigmoid(u) sigmoid(-l) (1 - exp(l - u)); the code of Salimans et al. approximates masses below 1e-5 by the density instead.
+
+    Args:
+        x: levels, integers in [0, ``levels``).
+        means: of the logistics.
+        log_scales: of the logistics, clamped to [-7, 50].
+        levels: number of levels, at least 2.
+
+    Returns:
+        Nats, of the shape to which ``x``, ``means`` and ``log_scales`` broadcast.
+    """
+    half = 1 / (levels - 1)
+    centred = symmetric(x, levels).to(means.dtype) - means
+    precision = torch.exp(-log_scales.clamp(-7, 50))
+    below_upper = F.logsigmoid(precision * (centred + half))
+    above_lower = F.logsigmoid(precision * (half - centred))
+    between = torch.log(-torch.expm1(-2 * half * precision))
+    log_mass = torch.where(x == 0, below_upper, below_upper + above_lower + between)
+    return torch.where(x == levels - 1, above_lower, log_mass)
+
+
+def draw_component(logits: Tensor, temperature: float) -> Tensor:
+    """Indices ``(B, 1, *shape)`` of components drawn with the probabilities softmax(logits / temperature): logits
+    ``(B, K, *shape)``."""
+    gumbel = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)))
+    return (logits / temperature + gumbel).argmax(dim=1, keepdim=True)
+
+
+def logistic_noise(log_scale: Tensor) -> Tensor:
+    """Draws from logistics of mean 0, of the shape of their ``log_scale`` (clamped as in :func:`logistic_log_mass`)."""
+    return log_scale.clamp(-7, 50).exp() * torch.logit(torch.rand_like(log_scale).clamp(1e-7, 1 - 1e-7))
 
 
 class Normal(Observation):
