@@ -10,6 +10,7 @@ TINY = [
 ]
 NETS = {
     "made": ["model.network.hidden=[16]"],
+    "eonade": ["model.network.hidden=[16]"],
     "pixelcnn": ["model.network.channels=4", "model.network.dilations=[1]", "model.network.head_channels=8"],
     "vae": ["model.encoder.hidden=[16]", "model.decoder.hidden=[16]", "model.latent_dim=4"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]"],
