@@ -190,9 +190,10 @@ class OrderAgnostic(GenerativeModule, ExactLikelihood, Completion):
         kept = given.flatten().tolist()
         missing = [d for d in self.permutation(order).tolist() if not kept[d]]
         decoder = (self.network.decoder if incremental else self.network.full_decoder)(unit(x, self.levels), given, y)
-        values = x.flatten(1)
+        columns = x.flatten(1).t().contiguous()
+        column = columns.unbind()
         for d in self.track(missing, "sampling"):
             drawn = self.observation.sample(decoder.params(d), temperature)
-            values[:, d] = drawn
+            column[d].copy_(drawn)
             decoder.give(d, unit(drawn, self.levels))
-        return values.view_as(x)
+        return columns.t().reshape(x.shape)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 
 class MaskedDecoder(ABC):
-    """The conditionals of ``n`` examples in each of which the same dimensions are given, and more step by step; without
-    gradients. A dimension is named by its flat index in {0, ..., D - 1}."""
+    """The conditionals of ``n`` examples in each of which the same dimensions are given, and more step by step; to be made
+    and called under ``torch.no_grad``. A dimension is named by its flat index in {0, ..., D - 1}."""
 
     @abstractmethod
     def params(self, d: int) -> Tensor:
@@ -67,7 +67,6 @@ class FullDecoder(MaskedDecoder):
         self.mask = given.to(x).flatten().repeat(len(x), 1)
         self.x = x.flatten(1) * self.mask
 
-    @torch.no_grad()
     def params(self, d: int) -> Tensor:
         shape = (-1, *self.network.shape)
         return self.network(self.x.view(shape), self.mask.view(shape), self.y).flatten(2)[:, :, d]

@@ -60,7 +60,6 @@ class IncrementalDecoder(MaskedDecoder):
     With one hidden layer a step costs O(n H) instead of the O(n H D) of a forward pass (Uria et al. 2014, section 3).
     """
 
-    @torch.no_grad()
     def __init__(self, network: MaskedMLP, x: Tensor, given: Tensor, y: Tensor | None) -> None:
         first, self.activation, *between, last = network.mlp.layers
         self.between = between
@@ -69,23 +68,22 @@ class IncrementalDecoder(MaskedDecoder):
         inputs = [x.flatten(1) * mask, mask]
         if network.mlp.num_classes:
             inputs.append(nn.functional.one_hot(y, network.mlp.num_classes).to(x.dtype))
-        self.first = first(torch.cat(inputs, dim=1))
+        self.first = first(torch.cat(inputs, dim=1)).to(x.dtype)
         """The first layer before its non-linearity: ``(n, H)``."""
         of_x, of_mask = first.weight[:, :dims], first.weight[:, dims : 2 * dims]
         self.columns = torch.stack([of_x.t(), of_mask.t()], dim=1).unbind()  # for each dimension (2, H)
-        self.value = torch.ones(len(x), 2, dtype=x.dtype, device=x.device)  # of a dimension, and of its mask
+        self.input = torch.ones(len(x), 2, dtype=x.dtype, device=x.device)  # a dimension, and its mask
+        self.value = self.input[:, 0]
         # for each dimension (H', P) and (P,)
         self.rows = last.weight.view(params, dims, -1).permute(1, 2, 0).contiguous().unbind()
         self.biases = last.bias.view(params, dims).t().contiguous().unbind()
 
-    @torch.no_grad()
     def params(self, d: int) -> Tensor:
         h = self.activation(self.first)
         for layer in self.between:
             h = layer(h)
         return torch.addmm(self.biases[d], h, self.rows[d])
 
-    @torch.no_grad()
     def give(self, d: int, x: Tensor) -> None:
-        self.value[:, 0] = x
-        self.first.addmm_(self.value, self.columns[d])
+        self.value.copy_(x)
+        self.first.addmm_(self.input, self.columns[d])
