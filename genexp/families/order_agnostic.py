@@ -19,7 +19,7 @@ from genexp.probability.randomness import generator
 
 class OrderAgnostic(GenerativeModule, ExactLikelihood, Completion):
     """Every order o of the dimensions gives a density p(x | o) = prod_t p(x_{o_t} | x_{o_1}, ..., x_{o_{t-1}}) by the same
-    network, which is told what is given. Their orders are trained together; the model that is evaluated and sampled is the
+    network, which is told what is given. All orders are trained together; the model that is evaluated and sampled is the
     mixture of ``ensemble`` of them (EoNADE), whose likelihood is exact. The same objective is that of order-agnostic
     autoregressive diffusion (Hoogeboom et al., ICLR 2022) and of diffusion with an absorbing state (Austin et al. 2021) in
     continuous time.
