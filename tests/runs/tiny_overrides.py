@@ -11,6 +11,7 @@ TINY = [
 NETS = {
     "made": ["model.network.hidden=[16]"],
     "gated_pixelcnn": ["model.network.channels=4", "model.network.dilations=[1]", "model.network.head_channels=8"],
+    "eonade": ["model.network.hidden=[16]"],
     "vae": ["model.encoder.hidden=[16]", "model.decoder.hidden=[16]", "model.latent_dim=4"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]"],
     "vae_conv": ["model.encoder.channels=4", "model.decoder.channels=4", "model.latent_dim=4"],
