@@ -1,5 +1,7 @@
 """Diagonal BiLSTM: a PixelRNN that sees all pixels before (van den Oord et al. 2016, section 3.2)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,19 +11,23 @@ from genexp.networks.pixelrnn import PixelRNN, RecurrentLayer, lstm
 from genexp.networks.pixelrnn_decoder import PixelRNNDecoder, per_pixel
 
 
-def skew(maps: Tensor) -> Tensor:
-    """Shift row i to the right by i, so that the diagonals become columns (figure 3): ``(N, H, W, ...)`` ->
-    ``(N, H, W + H - 1, ...)``, zeros elsewhere."""
-    height = maps.shape[1]
-    padded = F.pad(maps, (0, 0) * (maps.ndim - 3) + (0, height)).flatten(1, 2)
-    return padded[:, :-height].unflatten(1, (height, -1))
+def by_diagonal(height: int, width: int) -> Tensor:
+    """The flat indices of the pixels, diagonal by diagonal from the top left corner, each from top to bottom: int64 ``(HW,)``."""
+    return (torch.arange(height)[:, None] + torch.arange(width)).flatten().argsort(stable=True)
 
 
-def unskew(maps: Tensor) -> Tensor:
-    """Back: ``(N, H, W + H - 1, ...)`` -> ``(N, H, W, ...)``."""
-    height = maps.shape[1]
-    padded = F.pad(maps.flatten(1, 2), (0, 0) * (maps.ndim - 3) + (0, height))
-    return padded.unflatten(1, (height, -1))[:, :, :-height]
+def skew(maps: Tensor) -> tuple[Tensor, ...]:
+    """The W + H - 1 diagonals of maps ``(N, H, W, ...)``: ``(N, K, ...)`` each, from the highest of its K pixels to the lowest;
+    pixel (i, j) is on diagonal i + j. They are the columns of the skewed map of figure 3, without its empty places."""
+    height, width = maps.shape[1:3]
+    lengths = [min(d + 1, height, width, height + width - 1 - d) for d in range(height + width - 1)]
+    return maps.flatten(1, 2).index_select(1, by_diagonal(height, width).to(maps.device)).split(lengths, dim=1)
+
+
+def unskew(diagonals: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """The inverse of :func:`skew`: ``(N, H, W, ...)``."""
+    places = by_diagonal(height, width).argsort().to(diagonals[0].device)
+    return torch.cat(list(diagonals), dim=1).index_select(1, places).unflatten(1, (height, width))
 
 
 class DiagonalBiLSTMLayer(RecurrentLayer):
@@ -39,17 +45,21 @@ class DiagonalBiLSTMLayer(RecurrentLayer):
         nn.init.uniform_(self.state, -((2 * hidden) ** -0.5), (2 * hidden) ** -0.5)
 
     def forward(self, maps: Tensor, y: Tensor | None) -> Tensor:
-        height, _, batch, _ = maps.shape
+        height, width, batch, _ = maps.shape
         from_left, from_right = self.input_to_state(maps, y).chunk(2, dim=-1)
-        # Positions that are skewed in, left of the first column, have gates of zero, and so states of zero
-        diagonals = skew(torch.stack([from_left, from_right.flip(1)])).movedim(2, 0).flatten(2, 3)
-        state, cell = lstm(diagonals[0], torch.zeros_like(diagonals[0][..., : self.hidden]))
+        diagonals = skew(torch.stack([from_left, from_right.flip(1)]))
+        state, cell = lstm(diagonals[0].flatten(1, 2), maps.new_zeros(2, batch, self.hidden))
         states = [state]
-        for diagonal in diagonals.unbind(0)[1:]:
-            above = F.pad(state[:, : (height - 1) * batch], (0, 0, batch, 0))
-            state, cell = lstm(torch.baddbmm(diagonal, torch.cat([state, above], dim=-1), self.state), cell)
+        for d, diagonal in enumerate(diagonals[1:], 1):
+            size = diagonal.shape[1] * batch
+            begin = batch if d >= width else 0  # from there on, each diagonal begins a row below the one before
+            padded = F.pad(state, (0, 0, batch, batch))
+            beside, above = padded.narrow(1, begin + batch, size), padded.narrow(1, begin, size)
+            cell = F.pad(cell, (0, 0, 0, batch)).narrow(1, begin, size)
+            inputs = torch.cat([beside, above], dim=-1)
+            state, cell = lstm(torch.baddbmm(diagonal.flatten(1, 2), inputs, self.state), cell)
             states.append(state)
-        left, right = unskew(torch.stack(states).unflatten(2, (height, batch)).movedim(0, 2))
+        left, right = unskew([state.unflatten(1, (-1, batch)) for state in states], height, width)
         return maps + self.up(left + F.pad(right.flip(1)[:-1], (0, 0, 0, 0, 0, 0, 1, 0)))
 
 
@@ -71,6 +81,7 @@ class DiagonalBiLSTM(PixelRNN):
 class DiagonalBiLSTMDecoder(PixelRNNDecoder):
     """The LSTM from the left once a pixel; that from the right once a row, when it is finished, in all layers at once."""
 
+    @torch.no_grad()
     def __init__(self, network: DiagonalBiLSTM, n: int, y: Tensor | None) -> None:
         h, layers = network.hidden, network.layers
         inputs = torch.stack([layer.input.masked.t() for layer in layers])  # (L, 2h, 8h)
@@ -87,7 +98,7 @@ class DiagonalBiLSTMDecoder(PixelRNNDecoder):
         j."""
         self.arrange(self.row[:, :-1], self.row[:, 1:, :, :h], self.cell[:, None].expand(-1, width, -1, -1))
 
-    def finish_row(self, canvas: Tensor, row: int) -> None:
+    def _finish_row(self, canvas: Tensor, row: int) -> None:
         for group in range(self.channels):
             self._pixel(canvas, row, self.width - 1, group)
         h, right = self.network.hidden, self.right
@@ -99,7 +110,9 @@ class DiagonalBiLSTMDecoder(PixelRNNDecoder):
             pre = torch.baddbmm(gates[:, column], right[:, column + 1], self.right_states)
             right[:, column, :, :h], cell = lstm(pre, cell)
 
-    def residuals(self, row: int) -> Tensor:
+    def residuals(self, canvas: Tensor, row: int) -> Tensor:
+        if row > 0:
+            self._finish_row(canvas, row - 1)
         return per_pixel(self.right[:, :-1, :, : self.network.hidden], self.up) + self.up_bias
 
     def gates(self, row: int, known: Tensor) -> Tensor:

@@ -31,7 +31,6 @@ class PixelRNNDecoder(ABC):
             numbers of the pixel to the left, then the 2h features of the pixel.
     """
 
-    @torch.no_grad()
     def __init__(self, network: PixelRNN, n: int, y: Tensor | None, weight: Tensor) -> None:
         self.network, self.n, self.depth = network, n, len(network.layers)
         self.channels, self.height, self.image_width = network.shape
@@ -58,12 +57,10 @@ class PixelRNNDecoder(ABC):
 
     # --- what the kinds of LSTM give ------------------------------------------------------------------
 
-    def finish_row(self, canvas: Tensor, row: int) -> None:
-        """What an LSTM does once a row is drawn."""
-
     @abstractmethod
-    def residuals(self, row: int) -> Tensor:
-        """What each layer adds to the features of the pixels of ``row``, as far as the rows above tell: ``(L, W, B, 2h)``."""
+    def residuals(self, canvas: Tensor, row: int) -> Tensor:
+        """What each layer adds to the features of the pixels of ``row``, as far as the rows above tell: ``(L, W, B, 2h)``.
+        Called once for each row, when those above are drawn."""
 
     @abstractmethod
     def gates(self, row: int, known: Tensor) -> Tensor:
@@ -168,11 +165,10 @@ class PixelRNNDecoder(ABC):
         """Note what the rows above tell the pixels of ``row``."""
         r = self.network.first.reach
         if row > 0:
-            self.finish_row(canvas, row - 1)
             x = canvas.view(self.n, self.height, self.image_width, self.channels)[:, row - 1]
             self.image[:, :, row - 1 + r, r : r + self.image_width] = x.transpose(1, 2)
         first = F.conv2d(self.image[:, :, row : row + r], self.rows_above, self.network.first.bias)
-        known = torch.cat([first.permute(2, 3, 0, 1), self.residuals(row)])
+        known = torch.cat([first.permute(2, 3, 0, 1), self.residuals(canvas, row)])
         torch.cumsum(known, dim=0, out=self.known)
         self.base.copy_(self.gates(row, self.known[:-1]))
 

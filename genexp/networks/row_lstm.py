@@ -57,6 +57,7 @@ class RowLSTM(PixelRNN):
 class RowLSTMDecoder(PixelRNNDecoder):
     """The state-to-state convolution once a row, for all layers and pixels; the rest once a pixel."""
 
+    @torch.no_grad()
     def __init__(self, network: RowLSTM, n: int, y: Tensor | None) -> None:
         weight = torch.stack([layer.input.masked.t() for layer in network.layers])
         super().__init__(network, n, y, weight)
@@ -67,7 +68,7 @@ class RowLSTMDecoder(PixelRNNDecoder):
         cells = torch.zeros_like(self.states)
         self.arrange(row.unfold(2, 2 * features, features).transpose(1, 2), self.states, cells)
 
-    def residuals(self, row: int) -> Tensor:
+    def residuals(self, canvas: Tensor, row: int) -> Tensor:
         return self.up_bias.expand(-1, self.width, self.n, -1)
 
     def gates(self, row: int, known: Tensor) -> Tensor:
