@@ -1,6 +1,7 @@
 """Sampling from a PixelRNN pixel by pixel without recomputation: what both kinds of LSTM share."""
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -70,78 +71,60 @@ class PixelRNNDecoder(ABC):
     # --- preparation ----------------------------------------------------------------------------------
 
     def _prepare_first(self, weight: Tensor) -> None:
-        first = self.network.first
-        r, masked = first.reach, first.masked
+        """Divide the first convolution into the rows above and, by how many pixels there are to the left and by group, the
+        present row."""
+        c, r, masked = self.channels, self.network.first.reach, self.network.first.masked
         self.rows_above = masked[:, :, :-1]
-        self.image = weight.new_zeros(self.n, self.channels, self.height + r, self.width + 2 * r)
+        self.image = weight.new_zeros(self.n, c, self.height + r, self.width + 2 * r)
         in_row = masked[:, :, -1, : r + 1].permute(2, 1, 0).flatten(0, 1)  # pixel by pixel: ((r + 1) C, 2h)
-        c = self.channels
         self.in_row = [
-            [in_row[(r - k) * c : r * c + g, slice(*self.feature_ends[g : g + 2])].contiguous() for g in range(c)]
+            [in_row[(r - k) * c : r * c + g, a:b].contiguous() for g, (a, b) in enumerate(pairwise(self.feature_ends))]
             for k in range(r + 1)
-        ]  # by how many pixels there are to the left, and by group
+        ]
 
     def _prepare_head(self, weight: Tensor) -> None:
-        widths = [layer.in_features for layer in self.network.head]
-        buffers = [weight.new_zeros(self.n, width) for width in widths]
-        ends = [
-            *(self.ends(width) for width in widths),
-            [i * self.network.num_params for i in range(self.channels + 1)],
-        ]
-        self.out = buffers[0]
-        self.first_relu, self.head = [], []
+        """List for every group what each 1x1 convolution reads and writes."""
+        head, p = self.network.head, self.network.num_params
+        buffers = [weight.new_zeros(self.n, layer.in_features) for layer in head]
+        ends = [*(self.ends(layer.in_features) for layer in head), range(0, p * self.channels + 1, p)]
+        self.out, self.head = buffers[0], []
         for g in range(self.channels):
             steps = []
-            for i, layer in enumerate(self.network.head):
-                mine, seen = slice(*ends[i + 1][g : g + 2]), ends[i][g + 1]
-                target = buffers[i + 1][:, mine] if i + 1 < len(buffers) else None
-                steps.append(
-                    (layer.bias[mine], buffers[i][:, :seen], layer.masked[mine, :seen].t().contiguous(), target)
-                )
+            for i, layer in enumerate(head):
+                seen, mine = ends[i][g + 1], slice(ends[i + 1][g], ends[i + 1][g + 1])
+                target = buffers[i + 1][:, mine] if layer is not head[-1] else None
+                masked = layer.masked[mine, :seen].t().contiguous()
+                steps.append((layer.bias[mine], buffers[i][:, :seen], masked, target))
             self.head.append(steps)
 
     def arrange(self, windows: Tensor, states: Tensor, cells: Tensor) -> None:
-        """List for every pixel and group what each layer reads and writes.
+        """List for every pixel of a row and every group what each layer reads and writes.
 
         Args:
-            windows: ``(L, W, B, left + 2h)``, the windows of all pixels of a row, which may overlap.
+            windows: ``(L, W, B, left + 2h)``, the windows, which may overlap.
             states: ``(L, W, B, h)``, where states go.
             cells: ``(L, W, B, h)``, where the cell before a pixel is found and its own goes, in its place.
         """
         left = windows.shape[-1] - 2 * self.network.hidden
         features = [*windows[..., left:], self.out.expand(self.width, -1, -1)]
-        pres = [
-            windows.new_empty(self.n, 4 * (b - a)) for a, b in zip(self.unit_ends, self.unit_ends[1:], strict=False)
-        ]
-        self.inputs, self.plan, self.outs = [], [], []
-        weights = {}
+        self.inputs, self.layers, self.outs = [], [], []
+        of_group = []
+        for (a, b), (p, q) in zip(pairwise(self.unit_ends), pairwise(self.feature_ends), strict=True):
+            pre = windows.new_empty(self.n, 4 * (b - a))
+            gates = [w[: left + q, 4 * a : 4 * b].contiguous() for w in self.weight]
+            of_group.append((a, b, p, q, pre, gates, [w[:b, p:q].contiguous() for w in self.up]))
         for column in range(self.width):
-            for g in range(self.channels):
-                (a, b), (p, q) = self.unit_ends[g : g + 2], self.feature_ends[g : g + 2]
-                steps = []
-                for i in range(self.depth):
-                    if (i, g) not in weights:
-                        gates = self.weight[i, : left + q, 4 * a : 4 * b].contiguous()
-                        weights[i, g] = gates, self.up[i, :b, p:q].contiguous()
-                    gates, up = weights[i, g]
-                    steps.append(
-                        (
-                            self.base[i, column, :, 4 * a : 4 * b],
-                            windows[i, column, :, : left + q],
-                            gates,
-                            pres[g],
-                            pres[g][:, : 3 * (b - a)],
-                            pres[g].chunk(4, dim=1),
-                            cells[i, column, :, a:b],
-                            states[i, column, :, a:b],
-                            states[i, column, :, :b],
-                            up,
-                            features[i][column, :, p:q],
-                            features[i + 1][column, :, p:q],
-                        )
-                    )
-                self.plan.append(steps)
-                self.inputs.append(features[0][column, :, p:q])
+            for a, b, p, q, pre, gates, up in of_group:
+                base = [x[column, :, 4 * a : 4 * b] for x in self.base]
+                window = [x[column, :, : left + q] for x in windows]
+                parts = [(pre, pre[:, : 3 * (b - a)], *pre.chunk(4, dim=1))] * self.depth
+                cell = [x[column, :, a:b] for x in cells]
+                state = [x[column, :, a:b] for x in states]
+                seen = [x[column, :, :b] for x in states]
+                maps = [x[column, :, p:q] for x in features]
+                layers = zip(base, window, gates, parts, cell, state, seen, up, maps[:-1], maps[1:], strict=True)
+                self.layers.append(list(layers))
+                self.inputs.append(maps[0])
                 self.outs.append((self.out[:, p:q], self.known[-1, column, :, p:q]))
 
     # --- sampling -------------------------------------------------------------------------------------
@@ -174,21 +157,18 @@ class PixelRNNDecoder(ABC):
 
     def _pixel(self, canvas: Tensor, row: int, column: int, g: int) -> None:
         """Group ``g`` of all layers at one pixel."""
-        pixel = (row * self.image_width + column) * self.channels
+        c = self.channels
+        index, pixel = column * c + g, (row * self.image_width + column) * c
         left = min(column, self.network.first.reach)
-        weight = self.in_row[left][g]
-        if column == self.image_width:  # right of the image, where no channel is drawn
-            weight, g_seen = weight[: left * self.channels], 0
-        else:
-            g_seen = g
-        index = column * self.channels + g
-        torch.mm(canvas[:, pixel - left * self.channels : pixel + g_seen], weight, out=self.inputs[index])
-        for base, window, weight, pre, gates, (_o, f, i, content), cell, state, states, up, before, after in self.plan[
-            index
-        ]:
+        weight, seen = self.in_row[left][g], g
+        if column == self.image_width:  # right of the image there are no channels
+            weight, seen = weight[: left * c], 0
+        torch.mm(canvas[:, pixel - left * c : pixel + seen], weight, out=self.inputs[index])
+        for base, window, weight, parts, cell, state, states, up, features, out in self.layers[index]:
+            pre, gates, o, f, i, content = parts
             torch.addmm(base, window, weight, out=pre)
             gates.sigmoid_()
             content.tanh_()
             cell.mul_(f).addcmul_(i, content)
-            torch.tanh(cell, out=state).mul_(_o)
-            torch.addmm(before, states, up, out=after)
+            torch.tanh(cell, out=state).mul_(o)
+            torch.addmm(features, states, up, out=out)

@@ -44,8 +44,9 @@ class RowLSTMLayer(RecurrentLayer):
 class RowLSTM(PixelRNN):
     """PixelRNN with Row LSTM layers.
 
-    In one layer a pixel sees a triangle above it, which widens by a pixel a row to either side, and so not all that is
-    before it; the convolutions let it see more the more layers there are. Arguments: see :class:`PixelRNN`.
+    A pixel sees a triangle above it, which widens by a pixel a row to either side, and so not all that is before it: with L
+    layers and a first kernel that reaches r, in the row k above its own the columns from j - k - L - r to j + k + r - 1, in
+    its own row those from j - L - r to j - 1. Arguments: see :class:`PixelRNN`.
     """
 
     layer = RowLSTMLayer
