@@ -65,7 +65,7 @@ class MADE(AutoregressiveNetwork):
         self.direct = nn.Linear(self.dims, num_params * self.dims, bias=False) if direct else None
         self.label = nn.Linear(num_classes, hidden[0], bias=False) if num_classes else None
         initialise(self, initialisation)
-        self.masks = lru_cache(maxsize=8)(self._masks)
+        self.masks = lru_cache(maxsize=2)(self._masks)  # those of wide layers take as much memory as the weights
 
     def degrees(self, order: int) -> list[Tensor]:
         """Degrees of the inputs ``(D,)``, in {1, ..., D}, and of each hidden layer ``(width,)``, in {1, ..., D - 1}."""
@@ -81,15 +81,16 @@ class MADE(AutoregressiveNetwork):
     def permutation(self, order: int = 0) -> Tensor:
         return self.degrees(order)[0].argsort()
 
-    def _masks(self, order: int, device: torch.device) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Boolean masks of the hidden layers, the output ``(P D, width)`` and the direct connection ``(P D, D)``."""
+    def _masks(self, order: int, device: torch.device, dtype: torch.dtype) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Masks of the hidden layers, the output ``(P D, width)`` and the direct connection ``(P D, D)``: 1 where there is a
+        connection, in the dtype of the weights, since the product with a Boolean takes twice as long."""
         degrees = [d.to(device) for d in self.degrees(order)]
-        hidden = [b[:, None] >= a[None] for a, b in itertools.pairwise(degrees)]
+        hidden = [(b[:, None] >= a[None]).to(dtype) for a, b in itertools.pairwise(degrees)]
         rows = degrees[0].repeat(self.num_params)[:, None]
-        return hidden, rows > degrees[-1][None], rows > degrees[0][None]
+        return hidden, (rows > degrees[-1][None]).to(dtype), (rows > degrees[0][None]).to(dtype)
 
     def forward(self, x: Tensor, y: Tensor | None = None, order: int = 0) -> Tensor:
-        hidden_masks, output_mask, direct_mask = self.masks(order, x.device)
+        hidden_masks, output_mask, direct_mask = self.masks(order, x.device, self.output.weight.dtype)
         x = x.flatten(1)
         h = x
         for i, (layer, mask) in enumerate(zip(self.layers, hidden_masks, strict=True)):
