@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive import AutoregressiveNetwork
+from genexp.networks.autoregressive import AutoregressiveNetwork, Decoder
 from genexp.networks.initialisation import initialise
 from genexp.probability.randomness import generator
 
@@ -65,7 +65,7 @@ class MADE(AutoregressiveNetwork):
         self.direct = nn.Linear(self.dims, num_params * self.dims, bias=False) if direct else None
         self.label = nn.Linear(num_classes, hidden[0], bias=False) if num_classes else None
         initialise(self, initialisation)
-        self.masks = lru_cache(maxsize=8)(self._masks)
+        self.masks = lru_cache(maxsize=2)(self._masks)  # those of wide layers take as much memory as the weights
 
     def degrees(self, order: int) -> list[Tensor]:
         """Degrees of the inputs ``(D,)``, in {1, ..., D}, and of each hidden layer ``(width,)``, in {1, ..., D - 1}."""
@@ -81,15 +81,16 @@ class MADE(AutoregressiveNetwork):
     def permutation(self, order: int = 0) -> Tensor:
         return self.degrees(order)[0].argsort()
 
-    def _masks(self, order: int, device: torch.device) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Boolean masks of the hidden layers, the output ``(P D, width)`` and the direct connection ``(P D, D)``."""
+    def _masks(self, order: int, device: torch.device, dtype: torch.dtype) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Masks of the hidden layers, the output ``(P D, width)`` and the direct connection ``(P D, D)``: 1 where there is a
+        connection, in the dtype of the weights, since the product with a Boolean takes twice as long."""
         degrees = [d.to(device) for d in self.degrees(order)]
-        hidden = [b[:, None] >= a[None] for a, b in itertools.pairwise(degrees)]
+        hidden = [(b[:, None] >= a[None]).to(dtype) for a, b in itertools.pairwise(degrees)]
         rows = degrees[0].repeat(self.num_params)[:, None]
-        return hidden, rows > degrees[-1][None], rows > degrees[0][None]
+        return hidden, (rows > degrees[-1][None]).to(dtype), (rows > degrees[0][None]).to(dtype)
 
     def forward(self, x: Tensor, y: Tensor | None = None, order: int = 0) -> Tensor:
-        hidden_masks, output_mask, direct_mask = self.masks(order, x.device)
+        hidden_masks, output_mask, direct_mask = self.masks(order, x.device, self.output.weight.dtype)
         x = x.flatten(1)
         h = x
         for i, (layer, mask) in enumerate(zip(self.layers, hidden_masks, strict=True)):
@@ -101,3 +102,51 @@ class MADE(AutoregressiveNetwork):
         if self.direct is not None:
             out = out + F.linear(x, self.direct.weight * direct_mask)
         return out.view(-1, self.num_params, *self.shape)
+
+    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+        return IncrementalDecoder(self, n, y, order)
+
+
+class IncrementalDecoder:
+    """Sampling without recomputation: each hidden unit is computed once, as soon as all its inputs are known.
+
+    Before step t (of 0, ..., D - 1) the first t inputs are known, so that the hidden units of degree t can be computed, layer
+    after layer. They are kept sorted by degree: what a unit is connected to comes first in the layer below, and no mask is
+    needed. Of the weights each step gathers the few that it needs, so that all steps together gather, and multiply by, every
+    unmasked weight once.
+    """
+
+    def __init__(self, network: MADE, n: int, y: Tensor | None, order: int) -> None:
+        self.network = network
+        device = network.output.weight.device
+        degrees = network.degrees(order)
+        steps = torch.arange(network.dims)
+        self.known = [torch.searchsorted(d.sort().values, steps, right=True).tolist() for d in degrees[1:]]
+        """Of each layer, how many hidden units have a degree of at most t."""
+        self.sequence, *self.units = (d.argsort().to(device) for d in degrees)
+        """Indices of the inputs and of each layer's units, sorted by degree."""
+        self.places = self.sequence.tolist()
+        self.offsets = [layer.bias[None, units] for layer, units in zip(network.layers, self.units, strict=True)]
+        if network.label is not None:
+            self.offsets[0] = self.offsets[0] + network.label.weight[self.units[0]][:, y].t()
+        self.hidden = [offset.new_empty(n, len(units)) for offset, units in zip(self.offsets, self.units, strict=True)]
+        rows = (network.num_params, network.dims, -1)
+        self.bias = network.output.bias.view(rows[:2])
+        self.output = network.output.weight.view(rows)
+        self.direct = None if network.direct is None else network.direct.weight.view(rows)
+
+    def __call__(self, canvas: Tensor, t: int) -> Tensor:
+        inputs = earlier = self.sequence[:t]
+        known = canvas[:, :t]
+        for i, layer in enumerate(self.network.layers):
+            first, last = self.known[i][t - 1] if t > 0 else 0, self.known[i][t]
+            if last > first:
+                weight = layer.weight.index_select(0, self.units[i][first:last]).index_select(1, inputs)
+                pre = torch.addmm(self.offsets[i][:, first:last], known, weight.t())
+                self.hidden[i][:, first:last] = self.network.activation(pre)
+            inputs, known = self.units[i][:last], self.hidden[i][:, :last]
+        place = self.places[t]
+        params = torch.addmm(self.bias[:, place], known, self.output[:, place].index_select(1, inputs).t())
+        if self.direct is not None:
+            params = torch.addmm(params, canvas[:, :t], self.direct[:, place].index_select(1, earlier).t())
+        return params
