@@ -14,9 +14,10 @@ from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
 CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
-VECTORS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made|masked_mlp|fvsbn|nade)", text)]
+ANY_LEVELS = "mlp|made|masked_mlp|fvsbn|nade"
+VECTORS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS}|transformer)", text)]
 """Models of data of any shape."""
-CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made|masked_mlp|fvsbn|nade)", text)]
+CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS})", text)]
 """Models of data without levels, too."""
 CASES = [f"{name}-{kind}" for name in sorted(CONFIGS) for kind in ("plain", "conditional")]
 CASES += [f"{name}-continuous" for name in sorted(CONTINUOUS)]

@@ -109,6 +109,15 @@ class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
         with self.evaluating(), torch.no_grad():
             return self._draw(x, given.cpu(), self.labels(y), temperature, incremental)
 
+    def overlooked(self, given: Tensor) -> Tensor:
+        """See :class:`Completion`: in one of the orders, it comes after a dimension that is missing."""
+        late = torch.zeros(self.dims, dtype=torch.bool)
+        for order in range(self.ensemble):
+            permutation = self.network.permutation(order).cpu()
+            kept = given.cpu().flatten()[permutation]
+            late[permutation] |= kept & (~kept).cumsum(0).bool()
+        return late.view(self.shape)
+
     def _draw(self, x: Tensor, given: Tensor, y: Tensor | None, temperature: float, incremental: bool) -> Tensor:
         if temperature <= 0:
             raise ValueError(f"temperature={temperature}: must be positive")

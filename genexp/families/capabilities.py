@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -37,6 +38,11 @@ class Completion(ABC):
             y: labels ``(B,)`` of a conditional model.
             knobs: as of ``sample``.
         """
+
+    def overlooked(self, given: Tensor) -> Tensor:
+        """Which of what is given has no influence on some of what :meth:`complete` draws: bool ``(*shape)``, like ``given``.
+        Nothing, where every missing dimension is drawn given all that is."""
+        return torch.zeros_like(given)
 
 
 class Reconstruction(ABC):

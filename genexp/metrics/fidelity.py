@@ -18,6 +18,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric, Value
 from genexp.metrics.extractors import Extractor
+from genexp.metrics.progress import sampling_bar
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator, keyed_draws
 
@@ -130,9 +131,11 @@ class Fidelity(Metric):
     def _draw(self, model: GenerativeModule, seed: int) -> Tensor:
         """``(n, C, H, W)`` on the CPU, in the data space; each batch from its own key."""
         batches = []
-        for index, start in enumerate(range(0, self.n, self.batch_size)):
-            with keyed_draws(model.device, seed, "fidelity", index):
-                batches.append(model.sample(min(self.batch_size, self.n - start)).cpu())
+        with sampling_bar(model) as tell:
+            for index, start in enumerate(range(0, self.n, self.batch_size)):
+                tell(f"sampling, {start:,} of {self.n:,}")
+                with keyed_draws(model.device, seed, "fidelity", index):
+                    batches.append(model.sample(min(self.batch_size, self.n - start)).cpu())
         return torch.cat(batches)
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
+from genexp.metrics.progress import sampling_bar
 from genexp.probability.randomness import key
 from genexp.runs import scale, tracking
 from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
@@ -182,7 +183,8 @@ def finish(
     """Evaluate the best checkpoint and draw its final samples."""
     model = load_model(folder, config, "best", list(config.allow_targets)).to(trainer.strategy.root_device)
     grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
-    grid.draw(trainer, model, "final")
+    with sampling_bar(model, console):
+        grid.draw(trainer, model, "final")
     about = about_checkpoint(model, config, "best")
     records = compute(model, data, metrics, config.evaluation.split, config.seed, about, console)
     folder.add_metrics(records)
