@@ -14,7 +14,7 @@ from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
 CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
-VECTORS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made)", text)]
+VECTORS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made|wavenet)", text)]
 """Models of data of any shape."""
 CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(r"networks\.(mlp|made)", text)]
 """Models of data without levels, too."""

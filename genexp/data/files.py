@@ -51,14 +51,7 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
         FileNotFoundError: ``root`` is not a folder, or the file is nowhere and cannot be downloaded.
         ValueError: the file found, or the download, does not have the published SHA-256.
     """
-    folders = [cache_folder() / file.folder]
-    if root is not None:
-        if not Path(root).is_dir():
-            raise FileNotFoundError(
-                f"data.root={str(root)!r} is not a folder (data.root comes from the environment variable "
-                "GENEXP_DATA unless you set it): correct it, or unset both to download into the cache"
-            )
-        folders.insert(0, Path(root) / file.folder)
+    folders = places(file, root)
     for folder in folders:
         for name in (file.name, f"{file.name}.gz"):
             if (folder / name).is_file():
@@ -67,11 +60,33 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
     try:
         return download(file, folders[-1])
     except OSError as error:
-        looked = " and ".join(str(folder) for folder in folders)
-        raise FileNotFoundError(
-            f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
-            f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
-        ) from error
+        raise not_found(file, folders, error) from error
+
+
+def places(file: RemoteFile, root: str | os.PathLike[str] | None) -> list[Path]:
+    """The folders in which ``file`` is looked for: the user's, if there is one, then the cache, where downloads go.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    folders = [cache_folder() / file.folder]
+    if root is not None:
+        if not Path(root).is_dir():
+            raise FileNotFoundError(
+                f"data.root={str(root)!r} is not a folder (data.root comes from the environment variable "
+                "GENEXP_DATA unless you set it): correct it, or unset both to download into the cache"
+            )
+        folders.insert(0, Path(root) / file.folder)
+    return folders
+
+
+def not_found(file: RemoteFile, folders: list[Path], error: OSError) -> FileNotFoundError:
+    """``file`` is in none of ``folders``, and its download failed with ``error``."""
+    looked = " and ".join(str(folder) for folder in folders)
+    return FileNotFoundError(
+        f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
+        f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
+    )
 
 
 def download(file: RemoteFile, folder: Path) -> Path:
