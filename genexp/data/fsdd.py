@@ -117,7 +117,7 @@ def read_wav(content: bytes, path: Path, sample_rate: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that hold no sound
             rate, samples = wavfile.read(io.BytesIO(content))
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # the reader raises whatever it stumbles over
         raise ValueError(f"{path} is no WAV file that can be read: {error}") from error
     if rate != sample_rate:
         raise ValueError(f"{path} has {rate} samples per second, but data.sample_rate={sample_rate}")

@@ -15,6 +15,7 @@ NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data").iterdir()
 STREAMED = {"image_folder", "shards"}  # whatever their folder holds
 SIZES = {
     "digits": (1297, 250, 250),
+    "fsdd": (2400, 300, 300),
     "mnist": (50000, 10000, 10000),
     "mnist5k": (4000, 500, 500),
     "mnist_binary": (50000, 10000, 10000),
