@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genexp.callbacks.pictures import picture
+from genexp.callbacks.sounds import sounds
 from genexp.probability.randomness import key
 from genexp.runs.config import ConfigError, check_targets
 from genexp.runs.evaluate import device_of, load_model
@@ -15,8 +16,8 @@ from genexp.runs.folder import RunFolder
 
 
 def sample(config: DictConfig, console: Console) -> None:
-    """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, and a PNG where the
-    data have a picture.
+    """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, a PNG where the
+    data have a picture, and of sound ``<output>-<i>.wav``.
 
     Raises:
         ConfigError: no such run, labels or knobs that the model does not have.
@@ -50,7 +51,9 @@ def sample(config: DictConfig, console: Console) -> None:
     if labels is not None:
         written.append(output.with_name(output.name + "-labels.npy"))
         np.save(written[-1], labels.cpu().numpy())
-    if picture(x, model.levels, output.with_suffix(".png"), model.num_classes if model.conditional else None):
+    if trained.data.get("sample_rate") is not None:
+        written += sounds(x, labels, model.levels, trained.data.sample_rate, output)
+    elif picture(x, model.levels, output.with_suffix(".png"), model.num_classes if model.conditional else None):
         written.append(output.with_suffix(".png"))
     for path in written:
         console.print(f"  wrote {path}", highlight=False, soft_wrap=True)
