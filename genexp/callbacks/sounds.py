@@ -1,10 +1,13 @@
 """Samples of sound as WAV files and as waveforms with their spectrograms, and both for the loggers."""
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
+from rich.console import Console
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
@@ -42,7 +45,7 @@ def sounds(x: Tensor, y: Tensor | None, levels: int, sample_rate: int, path: Pat
     waveforms = mu_law_waveform(x.cpu(), levels)
     titles = [""] * len(x) if y is None else [f"label{label}" for label in y.tolist()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = [path.with_suffix(".png")]
+    written = [path.with_name(f"{path.name}.png")]
     _picture(waveforms[:ROWS], titles, sample_rate, written[0])
     for i, (waveform, title) in enumerate(zip(waveforms, titles, strict=True)):
         written.append(path.with_name("-".join(part for part in (path.name, str(i), title) if part) + ".wav"))
@@ -51,11 +54,28 @@ def sounds(x: Tensor, y: Tensor | None, levels: int, sample_rate: int, path: Pat
 
 
 def hand_over_sounds(trainer: Trainer, model: GenerativeModule, key: str, paths: Sequence[Path]) -> None:
-    """Give WAV files to the loggers that take some, with the images seen and the name as their captions."""
+    """Give WAV files to the loggers that take some, with the images seen and the name as their captions.
+
+    W&B takes them only where soundfile is installed; otherwise that is said, once."""
     for logger in trainer.loggers:
-        if hasattr(logger, "log_audio"):  # Lightning gives it to some loggers only
+        if hasattr(logger, "log_audio") and _has_soundfile():  # Lightning gives it to some loggers only
             captions = [f"{model.images_seen:,} images, {path.stem}" for path in paths]
             logger.log_audio(key=key, audios=[str(path) for path in paths], step=model.steps, caption=captions)
+
+
+@cache
+def _has_soundfile() -> bool:
+    if find_spec("soundfile") is not None:
+        return True
+    Console(stderr=True).print(
+        "  sounds are not logged: Weights & Biases needs soundfile for them, pip install genexp[sound]; the files are in "
+        "the run's folder",
+        style="dim",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return False
 
 
 def decibels(waveform: Tensor) -> Tensor:
