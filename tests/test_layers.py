@@ -29,7 +29,7 @@ OUTSIDE = {  # beside the standard library; data sets may import where they load
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
-INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend"}}
+INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}}
 
 
 def imports(path):

@@ -1,4 +1,4 @@
-"""Sample grids and reconstructions during training."""
+"""Sample grids, or sounds, and reconstructions during training."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from genexp.callbacks.pictures import hand_over, picture
+from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Reconstruction
 from genexp.probability.randomness import keyed_draws
@@ -43,21 +44,34 @@ class SampleGrid(Callback):
                     self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
 
     def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
-        """Write ``<name>.png`` and ``<name>-reconstructions.png``, and hand both to the loggers."""
+        """Write ``<name>.png`` and ``<name>-reconstructions.png``, and of sound WAV files beside them; hand all to the
+        loggers."""
         with keyed_draws(model.device, self.seed, "grid"):
             columns = model.num_classes if model.conditional else None
             y = torch.arange(self.n, device=model.device) % model.num_classes if model.conditional else None
-            self._show(trainer, model, "samples", model.sample(self.n, y), name, columns)
+            self._show(trainer, model, "samples", model.sample(self.n, y), y, name, columns)
             if isinstance(model, Reconstruction):
                 x, y = next(iter(trainer.datamodule.loader("validation", self.n // 2)))
                 x, y = x.to(model.device), None if y is None else y.to(model.device)
                 with model.evaluating():
                     pairs = torch.stack([x, model.reconstruct(x, y)], dim=1).flatten(0, 1)
-                self._show(trainer, model, "reconstructions", pairs, f"{name}-reconstructions", 8)
+                labels = None if y is None else y.repeat_interleave(2)
+                self._show(trainer, model, "reconstructions", pairs, labels, f"{name}-reconstructions", 8)
 
     def _show(
-        self, trainer: Trainer, model: GenerativeModule, kind: str, x: Tensor, name: str, columns: int | None
+        self,
+        trainer: Trainer,
+        model: GenerativeModule,
+        kind: str,
+        x: Tensor,
+        y: Tensor | None,
+        name: str,
+        columns: int | None,
     ) -> None:
         path = self.folder / f"{name}.png"
-        if picture(x, model.levels, path, columns):
+        if trainer.datamodule.sample_rate is not None:
+            path, *clips = sounds(x, y, model.levels, trainer.datamodule.sample_rate, self.folder / name)
+            hand_over(trainer, model, kind, path)
+            hand_over_sounds(trainer, model, f"{kind}_audio", clips)
+        elif picture(x, model.levels, path, columns):
             hand_over(trainer, model, kind, path)

@@ -45,6 +45,8 @@ class Data(LightningDataModule, ABC):
 
     only_levels: ClassVar[int | None] = None
     """The one value that ``levels`` may have, where the source decides it."""
+    sample_rate: int | None = None
+    """Samples per second of sound, whose levels are mu-law codes; None for other data."""
 
     def __init__(
         self,

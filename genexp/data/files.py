@@ -57,6 +57,23 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
         FileNotFoundError: ``root`` is not a folder, or the file is nowhere and cannot be downloaded.
         ValueError: the file found, or the download, does not have the published SHA-256.
     """
+    folders = places(file, root)
+    if found := _found(file, folders):
+        return found
+    try:
+        if file.archive is None:
+            return download(file, folders[-1])
+        return unpack(file, _found(file.archive, folders) or download(file.archive, folders[-1]), folders[-1])
+    except OSError as error:
+        raise not_found(file, folders, error) from error
+
+
+def places(file: RemoteFile, root: str | os.PathLike[str] | None) -> list[Path]:
+    """The folders in which ``file`` is looked for: the user's, if there is one, then the cache, where downloads go.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
     folders = [cache_folder() / file.folder]
     if root is not None:
         if not Path(root).is_dir():
@@ -65,18 +82,16 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
                 "GENEXP_DATA unless you set it): correct it, or unset both to download into the cache"
             )
         folders.insert(0, Path(root) / file.folder)
-    if found := _found(file, folders):
-        return found
-    try:
-        if file.archive is None:
-            return download(file, folders[-1])
-        return unpack(file, _found(file.archive, folders) or download(file.archive, folders[-1]), folders[-1])
-    except OSError as error:
-        looked = " and ".join(str(folder) for folder in folders)
-        raise FileNotFoundError(
-            f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
-            f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
-        ) from error
+    return folders
+
+
+def not_found(file: RemoteFile, folders: list[Path], error: OSError) -> FileNotFoundError:
+    """``file`` is in none of ``folders``, and its download failed with ``error``."""
+    looked = " and ".join(str(folder) for folder in folders)
+    return FileNotFoundError(
+        f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
+        f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
+    )
 
 
 def _found(file: RemoteFile, folders: Sequence[Path]) -> Path | None:

@@ -23,6 +23,8 @@ class AutoregressiveNetwork(nn.Module, ABC):
     """How many orders are trained; None if every non-negative integer is one."""
     group: int = 1
     """How many dimensions, one after another in the order, are drawn together in a step; T = D / group."""
+    receptive_field: int | None = None
+    """How many of the latest dimensions a conditional depends on; None where it depends on all earlier ones."""
 
     def __init__(self, shape: Sequence[int], num_params: int) -> None:
         super().__init__()

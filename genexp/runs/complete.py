@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from genexp.callbacks.pictures import picture
+from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion
 from genexp.metrics.progress import sampling_bar
@@ -125,7 +126,8 @@ def complete(config: DictConfig, model: GenerativeModule, data: Any, output: Pat
         data: the run's.
         output: where to write, without suffix: ``.npy`` the completions ``(n, draws, *shape)``, ``-examples.npy`` the
             examples ``(n, *shape)``, ``-labels.npy`` of a conditional model ``(n,)``; for images ``.png``, a row for each
-            example: itself, what was kept (the rest grey), the completions.
+            example: itself, what was kept (the rest grey), the completions; for sound, each example and then its
+            completions as ``.wav`` and in ``.png``.
         console: for what there is to say.
 
     Returns:
@@ -159,7 +161,11 @@ def complete(config: DictConfig, model: GenerativeModule, data: Any, output: Pat
     arrays = {".npy": drawn, "-examples.npy": x, "-labels.npy": y}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
     path = output.with_name(output.name + ".png")
-    if len(model.shape) == 3 and model.levels is not None:
+    if data.sample_rate is not None:
+        clips = torch.cat([x[:, None], drawn], dim=1).flatten(0, 1)
+        clip_labels = None if y is None else y.repeat_interleave(1 + config.draws, 0)
+        written += sounds(clips, clip_labels, model.levels, data.sample_rate, output)
+    elif len(model.shape) == 3 and model.levels is not None:
         grid = rows(x, given, drawn, model.levels)
         if picture(grid, 256, path, 2 + config.draws):
             written.append(path)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genexp.callbacks.pictures import picture
+from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.metrics.progress import sampling_bar
 from genexp.probability.randomness import key
@@ -17,8 +18,8 @@ from genexp.runs.folder import RunFolder
 
 
 def sample(config: DictConfig, console: Console) -> None:
-    """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, and a PNG where the
-    data have a picture. With ``complete``, see :func:`genexp.runs.complete.complete`.
+    """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, a PNG where the data have
+    a picture, and of sound ``<output>-<i>.wav``. With ``complete``, see :func:`genexp.runs.complete.complete`.
 
     Raises:
         ConfigError: no such run, labels or knobs that the model does not have.
@@ -36,7 +37,7 @@ def sample(config: DictConfig, console: Console) -> None:
     torch.manual_seed(key(config.seed, "sample"))
     try:
         if config.complete is None:
-            written = _draw(config, model, folder, output, console)
+            written = _draw(config, model, folder, output, trained.data.get("sample_rate"), console)
         else:
             data = instantiate(trained, "data", extra)
             written = complete(config, model, data, output, console)
@@ -48,8 +49,15 @@ def sample(config: DictConfig, console: Console) -> None:
         console.print(f"  wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _draw(config: DictConfig, model: GenerativeModule, folder: RunFolder, output: Path, console: Console) -> list[Path]:
-    """Draw whole examples; the files written."""
+def _draw(
+    config: DictConfig,
+    model: GenerativeModule,
+    folder: RunFolder,
+    output: Path,
+    sample_rate: int | None,
+    console: Console,
+) -> list[Path]:
+    """Draw whole examples, sound if there is a ``sample_rate``; the files written."""
     y = OmegaConf.to_container(config.y) if OmegaConf.is_list(config.y) else config.y
     labels = None
     if model.conditional:
@@ -67,6 +75,8 @@ def _draw(config: DictConfig, model: GenerativeModule, folder: RunFolder, output
     arrays = {".npy": x, "-labels.npy": labels}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
     path = output.with_name(output.name + ".png")
-    if picture(x, model.levels, path, model.num_classes if model.conditional else None):
+    if sample_rate is not None:
+        written += sounds(x, labels, model.levels, sample_rate, output)
+    elif picture(x, model.levels, path, model.num_classes if model.conditional else None):
         written.append(path)
     return written

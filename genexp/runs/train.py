@@ -20,6 +20,7 @@ from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
 from genexp.metrics.progress import sampling_bar
+from genexp.networks.autoregressive import AutoregressiveNetwork
 from genexp.probability.randomness import key
 from genexp.runs import scale, tracking
 from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
@@ -194,7 +195,9 @@ def finish(
 def _describe(model: GenerativeModule, data: Any) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     sizes = "/".join(f"{data.size(split):,}" for split in ("train", "validation", "test"))
-    return f"{type(model).__name__}, {parameters:,} parameters, {data.name} ({sizes})"
+    networks = [module for module in model.modules() if isinstance(module, AutoregressiveNetwork)]
+    fields = "".join(f"receptive field of {n.receptive_field:,}, " for n in networks if n.receptive_field)
+    return f"{type(model).__name__}, {parameters:,} parameters, {fields}{data.name} ({sizes})"
 
 
 def judge(config: DictConfig, records: list[dict[str, Any]], console: Console) -> str | None:
