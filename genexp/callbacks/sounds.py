@@ -97,7 +97,7 @@ def _picture(waveforms: Tensor, titles: Sequence[str], sample_rate: int, path: P
     for waveform, spectrogram, title, (left, right) in zip(waveforms, spectrograms, titles, rows, strict=False):
         left.plot(time.numpy(), waveform.numpy(), linewidth=0.5)
         left.set_ylim(-1, 1)
-        left.set_ylabel(title, fontsize=8)
+        left.set_ylabel(title.replace("label", "label "), fontsize=8)
         right.imshow(
             spectrogram.numpy(),
             extent=(0, seconds, 0, sample_rate / 2000),

@@ -26,18 +26,28 @@ class Floors(Metric):
         strengths: values of the smoothing of Markov chains, from which the validation split chooses; each positive.
         linear_order: number of coefficients of linear prediction, at least 1.
         decays: of the recent errors, from which the validation split chooses; each in (0, 1).
+        escape: probability that a code is uniform instead of around its linear prediction, in (0, 1).
     """
 
     requires = (GenerativeModule,)
 
-    def __init__(self, *, strengths: Sequence[float], linear_order: int, decays: Sequence[float]) -> None:
+    def __init__(
+        self, *, strengths: Sequence[float], linear_order: int, decays: Sequence[float], escape: float
+    ) -> None:
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"strengths={list(strengths)}: must be at least one number, each positive")
         if linear_order < 1:
             raise ValueError(f"linear_order={linear_order}: must be at least 1")
         if not decays or not all(0 < decay < 1 for decay in decays):
             raise ValueError(f"decays={list(decays)}: must be at least one number, each in (0, 1)")
-        self.strengths, self.linear_order, self.decays = tuple(strengths), linear_order, tuple(decays)
+        if not 0 < escape < 1:
+            raise ValueError(f"escape={escape}: must be in (0, 1)")
+        self.strengths, self.linear_order, self.decays, self.escape = (
+            tuple(strengths),
+            linear_order,
+            tuple(decays),
+            escape,
+        )
 
     def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
         if len(data.shape) != 1 or data.levels is None:
@@ -69,11 +79,11 @@ class Floors(Metric):
             values.append(value(name, chains.log_prob(x, order), smoothing=used))
         if data.sample_rate is not None:
             order = self.linear_order
-            one = LinearPrediction(train, data.levels, order, None)
-            values.append(value("linear", one.log_prob(x), order=order))
-            several = [LinearPrediction(train, data.levels, order, decay) for decay in self.decays]
+            one = LinearPrediction(train, data.levels, order, None, self.escape)
+            values.append(value("linear", one.log_prob(x), order=order, escape=self.escape))
+            several = [LinearPrediction(train, data.levels, order, decay, self.escape) for decay in self.decays]
             best = max(several, key=lambda fitted: fitted.log_prob(validation).sum().item())
-            values.append(value("linear_adaptive", best.log_prob(x), order=order, decay=best.decay))
+            values.append(value("linear_adaptive", best.log_prob(x), order=order, decay=best.decay, escape=self.escape))
         return values
 
 

@@ -81,21 +81,23 @@ class LinearPrediction:
     The bins part the real line half-way between the codes, on the companded scale, and the outermost reach to infinity, so
     the probabilities of all codes sum to 1. Before a sequence there is silence. The coefficients, and a constant, are those
     of least squares. The scale is one number, or, given a decay, one for each of 32 ranges of the recent size of the errors,
-    e_t = decay e_{t-1} + (1 - decay) |error_t|, as in adaptive codecs; each has the largest likelihood of a grid.
+    e_t = decay e_{t-1} + (1 - decay) |error_t|, as in adaptive codecs; each has the largest likelihood of a grid. With a small
+    probability a code is uniform instead, without which one loud sample after silence could cost thousands of nats.
 
     Args:
         train: sequences of mu-law codes ``(N, T)``.
         levels: number of codes.
         order: number of coefficients, at least 1.
         decay: in (0, 1); None for one scale.
+        escape: probability that a code is uniform instead, in (0, 1).
     """
 
     RANGES = 32
     SAMPLES = 2_000_000
     """As many samples at most, of sequences at equal distances, find the scales."""
 
-    def __init__(self, train: Tensor, levels: int, order: int, decay: float | None) -> None:
-        self.levels, self.order, self.decay = levels, order, decay
+    def __init__(self, train: Tensor, levels: int, order: int, decay: float | None, escape: float) -> None:
+        self.levels, self.order, self.decay, self.escape = levels, order, decay, escape
         codes = torch.arange(levels)
         self.values = mu_law_waveform(codes.double(), levels)
         borders = mu_law_waveform(torch.arange(levels - 1).double() + 0.5, levels)
@@ -126,13 +128,15 @@ class LinearPrediction:
         return means, number
 
     def _log_mass(self, x: Tensor, means: Tensor, scales: Tensor) -> Tensor:
-        """log of the integral over the bin of each code ``(N, T)``, without cancellation in the tails."""
+        """log of the probability of each code ``(N, T)``: of the integral over its bin, without cancellation in the tails, and
+        of the escape."""
         lower = (self.borders[x.long()] - means) / scales
         upper = (self.borders[x.long() + 1] - means) / scales
         near = torch.minimum(lower.abs(), upper.abs())
         outside = log(0.5) - near + torch.log1p(-torch.exp(lower - upper))
         around = torch.log1p(-0.5 * (torch.exp(-lower.abs()) + torch.exp(-upper.abs())))
-        return torch.where((lower < 0) & (upper > 0), around, outside)
+        inside = torch.where((lower < 0) & (upper > 0), around, outside) + log(1 - self.escape)
+        return torch.logaddexp(inside, inside.new_tensor(log(self.escape / self.levels)))
 
     def _fit_scales(self, x: Tensor) -> Tensor:
         """The scale of each range ``(32,)``: the best of a geometric grid, which is refined once."""

@@ -56,7 +56,7 @@ def sequences(train, validation, test, levels, sample_rate=None):
 @pytest.fixture
 def floors():
     def measure(data, split="test"):
-        metric = Floors(strengths=STRENGTHS, linear_order=4, decays=[0.5, 0.9])
+        metric = Floors(strengths=STRENGTHS, linear_order=4, decays=[0.5, 0.9], escape=1e-3)
         model = Uniform(data.shape, data.levels)
         assert metric.refusal(model, data) is None
         return {value.key: value for value in metric.compute(model, data, split, 0)}
@@ -113,7 +113,7 @@ def test_smoothing_is_chosen_on_the_validation_split(floors):
 
 
 def linear(decay):
-    return lambda train, levels: LinearPrediction(train, levels, 2, decay)
+    return lambda train, levels: LinearPrediction(train, levels, 2, decay, 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_probabilities_of_all_sequences_sum_to_one(all_examples, fit, levels, st
 
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_each_conditional_of_linear_prediction_sums_to_one(decay):
-    model = LinearPrediction(speech_like(20, 300, 0), 256, 4, decay)
+    model = LinearPrediction(speech_like(20, 300, 0), 256, 4, decay, 1e-3)
     assert len(model.borders) == 257 and torch.equal(model.borders.sort().values, model.borders)
     means, number = model._predict(speech_like(1, 40, 1))
     every = torch.arange(256)[:, None].expand(-1, 40)
     for shift in (0.0, 0.5, -3.0):
         log_p = model._log_mass(every, means.expand(256, -1) + shift, model.scales[number].expand(256, -1))
         assert torch.allclose(log_p.exp().sum(0), torch.ones(40, dtype=torch.float64), atol=1e-12)
-        assert torch.isfinite(log_p).all()
+        assert log_p.min() >= math.log(1e-3 / 256)
 
 
 def test_linear_prediction_finds_the_coefficients_and_the_scale():
@@ -151,7 +151,7 @@ def test_linear_prediction_finds_the_coefficients_and_the_scale():
     for t in range(2, steps + 2):
         v[:, t] = 1.2 * v[:, t - 1] - 0.5 * v[:, t - 2] + scale * draws.laplace(size=200)
     codes = mu_law_codes(torch.from_numpy(v[:, 2:]), 256)
-    model = LinearPrediction(codes, 256, 2, None)
+    model = LinearPrediction(codes, 256, 2, None, 1e-3)
     assert model.coefficients.tolist() == pytest.approx([-0.5, 1.2, 0.0], abs=0.02)
     assert model.scales[0].item() == pytest.approx(scale, rel=0.15)
 
@@ -168,7 +168,7 @@ def test_floors_of_sound_are_in_order(floors):
 
 
 def test_what_floors_cannot_measure_is_refused():
-    metric = Floors(strengths=STRENGTHS, linear_order=4, decays=[0.5])
+    metric = Floors(strengths=STRENGTHS, linear_order=4, decays=[0.5], escape=1e-3)
     images = sequences(*[torch.zeros(2, 1, 4, 4, dtype=torch.uint8)] * 3, levels=2)
     assert "data.shape=[1, 4, 4]" in metric.refusal(Uniform((1, 4, 4), 2), images)
     reals = sequences(*[torch.zeros(2, 4)] * 3, levels=None)
@@ -178,6 +178,7 @@ def test_what_floors_cannot_measure_is_refused():
         ({"strengths": [0.0, 1.0]}, "each positive"),
         ({"linear_order": 0}, "linear_order=0: must be at least 1"),
         ({"decays": [1.0]}, r"decays=\[1\.0\]: .*each in \(0, 1\)"),
+        ({"escape": 0.0}, r"escape=0\.0: must be in \(0, 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            Floors(**{"strengths": STRENGTHS, "linear_order": 4, "decays": [0.5]} | wrong)
+            Floors(**{"strengths": STRENGTHS, "linear_order": 4, "decays": [0.5], "escape": 1e-3} | wrong)
