@@ -138,7 +138,8 @@ class GatedPixelCNN(AutoregressiveNetwork):
         return self.head(skips).view(-1, colours, self.num_params, *size).transpose(1, 2)
 
     def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+        with torch.no_grad(), torch.autocast(self.head[1].weight.device.type, enabled=False):
+            return IncrementalDecoder(self, n, y)
 
 
 def _doubled(x: Tensor, dim: int = -1) -> Tensor:
@@ -203,7 +204,6 @@ class IncrementalDecoder:
     for each channel its group of features; the skip connections of all layers by one matrix product. All steps together
     cost about as much arithmetic as one forward pass."""
 
-    @torch.no_grad()
     def __init__(self, network: GatedPixelCNN, n: int, y: Tensor | None) -> None:
         self.n, (self.colours, self.height, self.width) = n, network.shape
         self.layers: list[LayerSteps] = []

@@ -122,7 +122,8 @@ class PixelCNN(AutoregressiveNetwork):
         return self.head(x).view(-1, colours, self.num_params, *size).transpose(1, 2)
 
     def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+        with torch.no_grad(), torch.autocast(self.first.weight.device.type, enabled=False):
+            return IncrementalDecoder(self, n, y)
 
 
 class BlockSteps:
@@ -180,7 +181,6 @@ class IncrementalDecoder:
     pixels; the rest once a pixel, for each channel its group of features. All steps together cost about as much
     arithmetic as one forward pass."""
 
-    @torch.no_grad()
     def __init__(self, network: PixelCNN, n: int, y: Tensor | None) -> None:
         self.n, (self.colours, self.height, self.width) = n, network.shape
         weight, wide = network.first.masked, bounds_of(network.first.out_groups)
@@ -212,14 +212,11 @@ class IncrementalDecoder:
         row, column = divmod(pixel, self.width)
         if column == 0 and c == 0:
             self._start_row(canvas, row)
-        addmm = torch.addmm
+        addmm, steps = torch.addmm, self.plan[column * self.colours + c]
         before = t - max(t - c - self.left, row * self.width * self.colours)
-        weight = self.first[c]
-        x = self.stream[c]
+        weight, x = self.first[c], self.stream[c]
         addmm(self.above_at[column][c], canvas[:, t - before : t], weight[len(weight) - before :], out=x)
-        for floor, relu, relus, bias, reduce, own, above, window, conv, middle, known, expand in self.plan[
-            column * self.colours + c
-        ]:
+        for floor, relu, relus, bias, reduce, own, above, window, conv, middle, known, expand in steps:
             torch.maximum(x, floor, out=relu)
             addmm(bias, relus, reduce, out=own).relu_()
             addmm(above, window, conv, out=middle).relu_()

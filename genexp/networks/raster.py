@@ -116,17 +116,16 @@ class HeadSteps:
         first, *rest = layers
         self._layers = [PointwiseSteps(first, n, shift), *(PointwiseSteps(layer, n) for layer in rest)]
         self._views = [[layer.views(c) for layer in self._layers] for c in range(len(self._layers[0].inputs))]
-        self._floors = [-shift[group] for group in bounds_of(first.in_groups)]
+        self._outputs = [[shift.new_empty(n, len(bias)) for _, _, bias, _ in views] for views in self._views]
+        self._floors, self._zero = [-shift[group] for group in bounds_of(first.in_groups)], shift.new_zeros(())
 
     def __call__(self, h: Tensor, c: int) -> Tensor:
         """Input of channel c ``(n, features of c)`` -> output of channel c, given the inputs of the channels before."""
-        (features, known, bias, weight), *rest = self._views[c]
-        torch.maximum(h, self._floors[c], out=features)
-        h = torch.addmm(bias, known, weight)
-        for features, known, bias, weight in rest:
-            torch.clamp_min(h, 0, out=features)
-            h = torch.addmm(bias, known, weight)
-        return h
+        floor = self._floors[c]
+        for (features, known, bias, weight), out in zip(self._views[c], self._outputs[c], strict=True):
+            torch.maximum(h, floor, out=features)
+            h, floor = torch.addmm(bias, known, weight, out=out), self._zero
+        return h.clone()
 
 
 class RowTaps:

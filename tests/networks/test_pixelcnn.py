@@ -101,6 +101,25 @@ def test_the_incremental_sampler_equals_whole_passes(make, shape, network, num_c
     check_sampler(model_of(make, shape, 4, num_classes, **network), n=1)
 
 
+@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 3, 4)])
+def test_steps_in_single_precision_are_as_exact_as_whole_passes(make, shape):
+    """Both round; neither is far from the result in double precision. Automatic lower precision has no influence on steps."""
+    network = make(shape, 4, blocks=3)
+    x = torch.rand(5, *shape).round()
+    canvas = x.flatten(1)[:, network.permutation()].float()
+    with torch.no_grad():
+        exact = network(x).flatten(2)[:, :, network.permutation()]
+        network = network.float()
+        decoder = network.decoder(5, None)
+        steps = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+        with torch.autocast("cpu", torch.bfloat16):
+            decoder = network.decoder(5, None)
+            again = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+    assert steps.dtype == torch.float32 and exact.std() > 0.3
+    assert (steps - exact).abs().max() < 1e-5 * exact.abs().max()
+    assert torch.equal(steps, again)
+
+
 def test_impossible_networks_are_refused(make):
     with pytest.raises(ValueError, match=r"data\.shape"):
         make((4,), 1)
