@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from genexp.data.files import RemoteFile, not_found, places
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RemoteFolder(RemoteFile):
     """A folder ``<folder>/<name>`` of files, published inside a tar archive under ``url``.
 
