@@ -91,7 +91,7 @@ def test_sampler_of_a_conditional_network(make_wavenet, label_factors):
 
 
 def test_sampler_in_single_precision():
-    """At the size of the config: 40 steps from the middle of the rings' second turn on."""
+    """Through two turns of the longest ring."""
     torch.manual_seed(0)
     network = WaveNet(
         shape=(1100,),
