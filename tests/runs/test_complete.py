@@ -40,7 +40,7 @@ def test_rows_of_a_picture():
 
 
 def test_completions_of_a_run(genexp, tiny):
-    code, _, err = genexp(*tiny("pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
+    code, _, err = genexp(*tiny("gated_pixelcnn", "name=a", "model.conditional=true", "metrics=nll"))
     assert code == 0, err
     request = ["sample", "run=outputs/a", "n=5", "draws=2", "complete=top"]
     code, out, err = genexp(*request)
