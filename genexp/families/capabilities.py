@@ -51,3 +51,43 @@ class Reconstruction(ABC):
     @abstractmethod
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """x after encoding and decoding: ``(B, *shape)`` in the data space."""
+
+
+class LatentVariables(ABC):
+    """The family explains x by real latent variables z ``(latent_dim,)``: p(x, z) = p(z) p(x | z), and q(z | x)."""
+
+    latent_dim: int
+
+    @abstractmethod
+    def sample_prior(self, n: int) -> Tensor:
+        """``n`` draws from p(z): ``(n, latent_dim)``."""
+
+    @abstractmethod
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: ``(..., latent_dim)`` -> ``(...)``."""
+
+    @abstractmethod
+    def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x | z, y) in nats: x ``(B, *shape)``, z ``(B, latent_dim)`` -> ``(B,)``; differentiable in z."""
+
+    @abstractmethod
+    def infer(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> tuple[Tensor, Tensor]:
+        """``k`` draws z ``(k, B, latent_dim)`` from q(z | x, y), and log q of each in nats ``(k, B)``."""
+
+    @abstractmethod
+    def latent_mean(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z | x, y): ``(B, latent_dim)``."""
+
+    @abstractmethod
+    def latent_rates(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """KL(q(z_d | x, y) || p(z_d)) of every dimension, in nats: ``(B, latent_dim)``; None where it has no closed form, or
+        is no sum over dimensions."""
+
+    @abstractmethod
+    def log_posterior(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """log q(z_i | x_j, y_j) of every pair, in nats: z ``(N, latent_dim)``, x ``(M, *shape)`` -> ``(N, M)``; None where q is
+        known at its own draws only."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+        """x ~ p(x | z, y) at a temperature, its mean at 0: ``(B, *shape)`` in the data space."""

@@ -137,10 +137,10 @@ class Upward(nn.Module):
 
 
 class ConvEncoder(Downward):
-    """x ``(B, C, S, S)`` in [0, 1] -> ``(B, 2 latent_dim)``: mean and log standard deviation of q(z | x)."""
+    """x ``(B, C, S, S)`` in [0, 1] -> the parameters of q(z | x) ``(B, P)``."""
 
-    def __init__(self, *, latent_dim: int, **network: Any) -> None:
-        super().__init__(out_features=2 * latent_dim, **network)
+    def __init__(self, *, num_params: int, **network: Any) -> None:
+        super().__init__(out_features=num_params, **network)
 
 
 class ConvDecoder(Upward):

@@ -48,10 +48,10 @@ class ConditionalMLP(nn.Module):
 
 
 class MLPEncoder(ConditionalMLP):
-    """``(B, *shape)`` scaled to [0, 1] -> ``(B, 2 latent_dim)``: mean and log standard deviation of q(z | x)."""
+    """``(B, *shape)`` scaled to [0, 1] -> the parameters of q(z | x) ``(B, P)``."""
 
-    def __init__(self, *, shape: Sequence[int], latent_dim: int, **mlp: Any) -> None:
-        super().__init__(in_features=torch.Size(shape).numel(), out_features=2 * latent_dim, **mlp)
+    def __init__(self, *, shape: Sequence[int], num_params: int, **mlp: Any) -> None:
+        super().__init__(in_features=torch.Size(shape).numel(), out_features=num_params, **mlp)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return super().forward(x.flatten(1), y)

@@ -1,6 +1,7 @@
 """A linear-Gaussian VAE, whose likelihood and posterior are known in closed form, in float64."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.distributions import Normal as Reference
 
 from genexp.families.vae import VAE
 from genexp.probability.observation import Bernoulli, Normal
+from genexp.probability.posteriors import DiagonalGaussian
+from genexp.probability.priors import StandardNormal
 
 DIMS, LATENT, SIGMA = 6, 4, 0.7
 
@@ -43,7 +46,7 @@ class LinearDecoder(torch.nn.Module):
 def make_vae(float64):
     """With orthogonal columns of W the true posterior is diagonal; ``wrong`` moves q away from it."""
 
-    def make(wrong=0.0, beta=1.0, k=1, kl_warmup_images=0, chunk=10_000, temperature=1.0):
+    def make(wrong=0.0, beta=1.0, k=1, kl_warmup_images=0, chunk=10_000, temperature=1.0, free_bits=0.0, double=False):
         torch.manual_seed(0)
         basis = torch.linalg.qr(torch.randn(DIMS, LATENT)).Q
         matrix, centre = basis * torch.tensor([0.3, 0.8, 1.3, 2.0]), torch.randn(DIMS)
@@ -59,13 +62,17 @@ def make_vae(float64):
             levels=None,
             num_classes=None,
             conditional=False,
-            encoder=lambda shape, latent_dim, num_classes: encoder,
+            encoder=lambda shape, num_params, num_classes: encoder,
             decoder=lambda shape, latent_dim, num_params, num_classes: LinearDecoder(matrix, centre),
             observation=lambda levels: Normal(levels, min_log_std=-5.0),
+            posterior=partial(DiagonalGaussian, log_std_range=None),
+            prior=StandardNormal,
             latent_dim=LATENT,
             beta=beta,
             k=k,
             kl_warmup_images=kl_warmup_images,
+            free_bits=free_bits,
+            doubly_reparameterised=double,
             temperature=temperature,
             chunk=chunk,
         )
@@ -77,6 +84,11 @@ def truth(model):
     """The exact p(x)."""
     matrix = model.decoder.matrix.detach()
     return MultivariateNormal(model.decoder.centre, matrix @ matrix.T + SIGMA**2 * torch.eye(DIMS))
+
+
+def gaussian(model, x):
+    """Mean and log standard deviation of q(z | x)."""
+    return model.posterior.split(model.encode(x))
 
 
 @pytest.mark.parametrize("k", [1, 5, 50])
@@ -100,7 +112,7 @@ def test_bounds_grow_with_k_towards_the_likelihood(make_vae):
     assert (mean[50] < exact + 4 * error[50]).all()
     assert (exact - mean[50] < 0.1 * (exact - mean[1])).all()
     # and the gap of the ELBO is KL(q(z|x) || p(z|x)), in closed form
-    right, wrong = (Reference(m, s.exp()) for m, s in (make_vae().posterior(x, None), model.posterior(x, None)))
+    right, wrong = (Reference(m, s.exp()) for m, s in (gaussian(make_vae(), x), gaussian(model, x)))
     gap = kl_divergence(wrong, right).sum(1)
     assert ((exact - mean[1] - gap).abs() < 4 * error[1]).all()
 
@@ -142,7 +154,7 @@ def test_the_bound_has_the_gradient_of_its_own_weights(make_vae):
 
 def test_the_rate_is_the_divergence_from_the_prior(make_vae):
     model, x = make_vae(wrong=0.2), torch.randn(5, DIMS)
-    mean, log_std = model.posterior(x, None)
+    mean, log_std = gaussian(model, x)
     q, prior = Reference(mean, log_std.exp()), Reference(0.0, 1.0)
     rate = model.loss(x)["rate"]
     assert torch.allclose(rate, kl_divergence(q, prior).sum(1))
@@ -193,7 +205,9 @@ def test_samples_and_reconstructions_have_the_moments_of_the_model(make_vae):
 
 
 @pytest.mark.parametrize(
-    "change", [{"beta": -1.0}, {"k": 0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}], ids=str
+    "change",
+    [{"beta": -1.0}, {"k": 0}, {"kl_warmup_images": -1}, {"chunk": 0}, {"temperature": -1.0}, {"free_bits": -1.0}],
+    ids=str,
 )
 def test_impossible_settings_are_refused(make_vae, change):
     (name,) = change
@@ -243,10 +257,14 @@ def test_labels_reach_both_networks(float64):
         encoder=lambda **sizes: encoder,
         decoder=lambda **sizes: decoder,
         observation=Bernoulli,
+        posterior=partial(DiagonalGaussian, log_std_range=None),
+        prior=StandardNormal,
         latent_dim=2,
         beta=1.0,
         k=1,
         kl_warmup_images=0,
+        free_bits=0.0,
+        doubly_reparameterised=False,
         temperature=1.0,
         chunk=18,
     )
@@ -265,3 +283,68 @@ def test_temperature_0_shows_the_mean_of_the_decoder(make_vae):
     torch.manual_seed(0)
     z = torch.randn(4, model.latent_dim)
     assert torch.equal(x, model.decoder(z, None)[:, 0])
+
+
+def test_free_bits_cost_nothing_and_pull_at_nothing(make_vae):
+    """Dimensions whose mean rate is below the free bits count as these, without a gradient; the others as ever."""
+    x = torch.randn(8, DIMS)
+    plain = make_vae(wrong=0.3)
+    rates = plain.latent_rates(x)
+    least = rates.mean(0).sort().values[1:3].mean().item()  # between the second and the third of four
+    model = make_vae(wrong=0.3, free_bits=least)
+    free = rates.mean(0) < least
+    assert free.sum() == 2
+    for training in (True, False):
+        losses = model.train(training).loss(x)
+        expected = (rates[:, ~free].sum(1) + 2 * least) if training else rates.sum(1)
+        assert torch.allclose(losses["loss"] - losses["distortion"], expected)
+        assert torch.allclose(losses["rate"], rates.sum(1))
+    torch.manual_seed(0)
+    with_free_bits = torch.autograd.grad(model.train().loss(x)["loss"].sum(), model.encoder.matrix)[0]
+    torch.manual_seed(0)
+    distortion = plain.loss(x)["loss"] - plain.latent_rates(x).sum(1)
+    costly = distortion.sum() + plain.latent_rates(x)[:, ~free].sum()
+    assert torch.allclose(with_free_bits, torch.autograd.grad(costly, plain.encoder.matrix)[0])
+
+
+def test_the_doubly_reparameterised_gradient_is_that_of_the_bound_with_less_variance(make_vae):
+    """In expectation over many draws; that of the decoder is the same draw by draw (Tucker et al. 2019)."""
+    x, k, repetitions = torch.randn(4, DIMS), 8, 3000
+    gradients = {}
+    for double in (False, True):
+        model = make_vae(wrong=0.3, k=k, double=double)
+        torch.manual_seed(1)
+        parts = []
+        for _ in range(repetitions):
+            loss = model.loss(x)["loss"].sum()
+            parts.append(torch.autograd.grad(loss, [model.encoder.matrix, model.decoder.matrix]))
+        gradients[double] = [torch.stack(part) for part in zip(*parts, strict=True)]
+    (encoder, decoder), (encoder_2, decoder_2) = gradients[False], gradients[True]
+    assert torch.allclose(decoder, decoder_2)
+    error = ((encoder.var(0) + encoder_2.var(0)) / repetitions) ** 0.5
+    assert ((encoder.mean(0) - encoder_2.mean(0)).abs() < 4.5 * error).all()
+    assert encoder_2.var(0).sum() < 0.5 * encoder.var(0).sum()
+    torch.manual_seed(2)
+    value = make_vae(wrong=0.3, k=k).loss(x)
+    torch.manual_seed(2)
+    same = make_vae(wrong=0.3, k=k, double=True).loss(x)
+    assert all(torch.allclose(value[name], same[name]) for name in ("loss", "elbo"))
+
+
+def test_latent_variables_are_as_the_model_says(make_vae):
+    model, x = make_vae(wrong=0.2), torch.randn(5, DIMS)
+    mean, log_std = gaussian(model, x)
+    q = Reference(mean, log_std.exp())
+    z, log_q = model.infer(x, k=3)
+    assert torch.allclose(log_q, q.log_prob(z).sum(-1)) and torch.equal(model.latent_mean(x), mean)
+    pairs = model.log_posterior(z[0], x)
+    assert torch.allclose(pairs, q.log_prob(z[0].unsqueeze(1)).sum(-1)) and torch.allclose(pairs.diagonal(), log_q[0])
+    assert torch.allclose(model.log_prior(z), Reference(0.0, 1.0).log_prob(z).sum(-1))
+    torch.manual_seed(0)
+    joint = (model.log_conditional(x, z[0]) + model.log_prior(z[0]) - log_q[0]).mean()
+    assert torch.isfinite(joint) and model.sample_prior(7).shape == (7, LATENT)
+
+
+def test_double_reparameterisation_needs_several_draws_and_a_density(make_vae):
+    with pytest.raises(ValueError, match=r"doubly_reparameterised=true: .* at least 2"):
+        make_vae(double=True)

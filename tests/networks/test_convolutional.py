@@ -32,7 +32,7 @@ def test_shapes(shape, batch_norm, num_classes):
     common["num_classes"] = num_classes
     x, z = torch.rand(2, *shape), torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
-    assert ConvEncoder(latent_dim=5, slope=0.2, **common)(x, y).shape == (2, 10)
+    assert ConvEncoder(num_params=10, slope=0.2, **common)(x, y).shape == (2, 10)
     assert ConvDiscriminator(slope=0.2, **common)(x, y).shape == (2,)
     assert ConvDecoder(latent_dim=5, num_params=17, **common)(z, y).shape == (2, 17, *shape)
     image = ConvGenerator(latent_dim=5, levels=256, **common)(z, y)
@@ -66,7 +66,7 @@ def test_examples_of_a_batch_are_strangers_without_batch_norm():
         "batch_norm": False,
         "initialisation": None,
     }
-    network = ConvEncoder(latent_dim=2, slope=0.2, **common)
+    network = ConvEncoder(num_params=4, slope=0.2, **common)
     x = torch.rand(3, 1, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(x)[1].sum(), x)
     assert gradient[1].any() and not gradient[0].any() and not gradient[2].any()

@@ -12,7 +12,7 @@ def test_shapes(shape, num_classes):
     common["num_classes"] = num_classes
     x, z = torch.rand(2, *shape), 100 * torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
-    assert MLPEncoder(latent_dim=5, **common)(x, y).shape == (2, 10)
+    assert MLPEncoder(num_params=10, **common)(x, y).shape == (2, 10)
     assert MLPDiscriminator(**common)(x, y).shape == (2,)
     assert MLPDecoder(latent_dim=5, num_params=17, **common)(z, y).shape == (2, 17, *shape)
     for levels, bounded in ((256, True), (None, False)):
