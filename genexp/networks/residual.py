@@ -128,7 +128,10 @@ class ResidualDecoder(nn.Module):
         self.num_classes, self.out_shape = num_classes, (num_params, *shape)
         widths, side = stages(shape, channels, blocks)
         top = widths[-1]
-        layers: list[nn.Module] = [nn.Linear(latent_dim + num_classes, top * side**2), nn.Unflatten(1, (top, side, side))]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim + num_classes, top * side**2),
+            nn.Unflatten(1, (top, side, side)),
+        ]
         layers += [ResidualBlock(top, activation) for _ in range(blocks)]
         for a, b in itertools.pairwise(reversed(widths)):
             layers += [activation, nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 3, padding=1)]
