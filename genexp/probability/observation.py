@@ -39,7 +39,8 @@ class Observation(ABC):
         """E[x | params], rounded to the nearest level: params ``(B, P, *shape)`` -> ``(B, *shape)`` in the data space."""
 
 
-def _needs(levels: int | None, needed: int | None, name: str, other: str) -> None:
+def needs(levels: int | None, needed: int | None, name: str, other: str) -> None:
+    """Refuse data of other ``levels`` than ``needed`` by the observation model ``name``, and advise ``other``."""
     if levels != needed:
         raise ValueError(
             f"{name} observes levels={needed}, but the data have levels={levels}: choose model/observation={other}"
@@ -58,7 +59,7 @@ class Bernoulli(Observation):
     num_params = 1
 
     def __init__(self, levels: int | None) -> None:
-        _needs(levels, 2, "Bernoulli", "normal" if levels is None else "categorical")
+        needs(levels, 2, "Bernoulli", "normal" if levels is None else "categorical")
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = promoted(params[:, 0])
@@ -76,7 +77,7 @@ class Categorical(Observation):
 
     def __init__(self, levels: int | None) -> None:
         if levels is None:
-            _needs(levels, 2, "Categorical", "normal")
+            needs(levels, 2, "Categorical", "normal")
         self.num_params = levels
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ class DiscretizedLogisticMixture(Observation):
 
     def __init__(self, levels: int | None, components: int) -> None:
         if levels is None:
-            _needs(levels, 256, "DiscretizedLogisticMixture", "normal")
+            needs(levels, 256, "DiscretizedLogisticMixture", "normal")
         if components < 1:
             raise ValueError(f"components={components}: must be at least 1")
         self.levels = levels
@@ -180,7 +181,7 @@ class Normal(Observation):
     num_params = 2
 
     def __init__(self, levels: int | None, min_log_std: float) -> None:
-        _needs(levels, None, "Normal", "categorical")
+        needs(levels, None, "Normal", "categorical")
         self.min_log_std = min_log_std
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:

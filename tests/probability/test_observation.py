@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal as Reference
 
+from genexp.probability.beta_binomial import BetaBinomial
 from genexp.probability.observation import (
     Bernoulli,
     Categorical,
@@ -11,14 +12,17 @@ from genexp.probability.observation import (
     Normal,
     by_levels,
 )
+from genexp.probability.truncated_normal import DiscretizedTruncatedNormal
 
 DISCRETE = [
     (lambda: Bernoulli(2), 2),
     *[(lambda n=n: Categorical(n), n) for n in (2, 17, 256)],
     *[(lambda n=n, k=k: DiscretizedLogisticMixture(n, k), n) for n in (2, 17, 256) for k in (1, 5)],
+    *[(lambda n=n, make=make: make(n), n) for make in (BetaBinomial, DiscretizedTruncatedNormal) for n in (2, 17, 256)],
 ]
 IDS = ["bernoulli", *[f"categorical-{n}" for n in (2, 17, 256)]]
 IDS += [f"logistic-{n}-{k}" for n in (2, 17, 256) for k in (1, 5)]
+IDS += [f"{name}-{n}" for name in ("beta_binomial", "truncated_normal") for n in (2, 17, 256)]
 over_discrete = pytest.mark.parametrize("make, levels", DISCRETE, ids=IDS)
 
 
@@ -136,6 +140,8 @@ def test_normal_agrees_with_torch_distributions(float64):
         (lambda: Bernoulli(None), "normal"),
         (lambda: Categorical(None), "normal"),
         (lambda: DiscretizedLogisticMixture(None, 5), "normal"),
+        (lambda: BetaBinomial(None), "normal"),
+        (lambda: DiscretizedTruncatedNormal(None), "normal"),
         (lambda: Normal(256, -5.0), "categorical"),
     ],
 )

@@ -1,0 +1,63 @@
+"""A VAE whose decoder is autoregressive (Gulrajani et al., "PixelVAE: a latent variable model for natural images", ICLR
+2017): p(x | z) = prod_d p(x_d | x_<d, z)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genexp.families.autoregressive import one_thread
+from genexp.families.vae import VAE
+from genexp.probability.quantize import unit
+
+
+class PixelVAE(VAE):
+    """Variational autoencoder with an autoregressive decoder; z is left with what the decoder does not see, so the further
+    it sees, the less z says (and a warm-up of the KL term helps it to be used at all).
+
+    Args:
+        vae: as of :class:`VAE`, but ``decoder`` makes a :class:`genexp.networks.autoregressive_decoder.AutoregressiveDecoder`.
+
+    Raises:
+        ValueError: decoder and observation model do not draw the same number of dimensions in a step.
+    """
+
+    def __init__(self, **vae: Any) -> None:
+        super().__init__(**vae)
+        if self.observation.group != self.decoder.group:
+            raise ValueError(
+                f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a pixel, "
+                f"{type(self.decoder.network).__name__} draws {self.decoder.group} together"
+            )
+
+    def reconstruction_log_prob(self, x: Tensor, z: Tensor, y: Tensor | None) -> Tensor:
+        """log p(x | z, y) in nats: ``(B,)``. Where examples repeat, as for many z of each, their network runs once."""
+        params = self.decoder(z, y, unit(x[: period(x, y)], self.levels))
+        return self.observation.log_prob(params, x).flatten(1).sum(1)
+
+    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+        """x ~ p(x | z, y), each dimension in turn from its conditional at a temperature; at temperature 0 each is the mean of
+        its conditional, rounded to the nearest level."""
+        order = self.decoder.network.permutation().to(z.device)
+        x = torch.zeros(len(z), self.dims, dtype=torch.uint8 if self.levels else z.dtype, device=z.device)
+        canvas, g = torch.zeros(x.shape, dtype=z.dtype, device=z.device), self.decoder.group
+        step = self.decoder.steps(z, y)
+        with one_thread():
+            for t in self.track(range(self.dims // g), "sampling"):
+                params = step(canvas, t).unsqueeze(2)
+                now = slice(t * g, t * g + g)
+                x[:, now] = (
+                    self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
+                )
+                canvas[:, now] = unit(x[:, now], self.levels)
+        return x[:, order.argsort()].view(-1, *self.shape)
+
+
+def period(x: Tensor, y: Tensor | None) -> int:
+    """The least number of rows of x ``(n, ...)`` and y ``(n,)`` of which both are repetitions; n if they do not repeat."""
+    n = len(x)
+    parts = [x] if y is None else [x, y]
+    for b in ((x[1:] == x[0]).flatten(1).all(1).nonzero().flatten() + 1).tolist():
+        if n % b == 0 and all((part.unflatten(0, (-1, b)) == part[:b]).all() for part in parts):
+            return b
+    return n

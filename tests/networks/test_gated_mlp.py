@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from genexp.networks.gated_mlp import GatedMLP, GatedMLPDecoder, GatedMLPEncoder
+
+
+def common(shape, num_classes=0, **changes):
+    return {"shape": shape, "hidden": [6], "num_classes": num_classes, "initialisation": None} | changes
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("shape", [(2,), (1, 4, 4)], ids=str)
+def test_shapes(shape, num_classes):
+    x, z = torch.rand(2, *shape), torch.randn(2, 5)
+    y = torch.tensor([1, 2]) if num_classes else None
+    encoder = GatedMLPEncoder(latent_dim=5, log_variance_range=None, **common(shape, num_classes))
+    decoder = GatedMLPDecoder(latent_dim=5, num_params=17, **common(shape, num_classes))
+    assert encoder(x, y).shape == (2, 10) and decoder(z, y).shape == (2, 17, *shape)
+    if num_classes:
+        assert not torch.equal(encoder(x, y), encoder(x, y - 1)) and not torch.equal(decoder(z, y), decoder(z, y - 1))
+
+
+def test_a_layer_is_a_product_of_a_linear_map_and_a_gate(float64):
+    network = GatedMLP(in_features=3, out_features=2, hidden=[4], num_classes=0, initialisation=None)
+    x, (first, _, last) = torch.randn(5, 3), network.layers
+    (w, v), (b, c) = first.weight.chunk(2), first.bias.chunk(2)
+    hidden = (x @ w.T + b) * torch.sigmoid(x @ v.T + c)
+    assert torch.allclose(network(x), hidden @ last.weight.T + last.bias)
+
+
+def test_the_log_variance_is_clamped_and_halved():
+    torch.manual_seed(0)
+    free = GatedMLPEncoder(latent_dim=5, log_variance_range=None, **common((8,), initialisation=torch.nn.init.normal_))
+    bounded = GatedMLPEncoder(latent_dim=5, log_variance_range=[-0.5, 0.25], **common((8,)))
+    bounded.load_state_dict(free.state_dict())
+    x = torch.rand(50, 8)
+    (mean, log_std), (same, clamped) = free(x).chunk(2, 1), bounded(x).chunk(2, 1)
+    assert torch.equal(mean, same) and torch.equal(clamped, log_std.clamp(-0.25, 0.125))
+    assert torch.allclose(2 * log_std, free.layers(x)[:, 5:]) and log_std.min() < -0.25 and log_std.max() > 0.125
+
+
+@pytest.mark.parametrize("bounds", [[2, -6], [0, 0], [1]])
+def test_a_range_ascends(bounds):
+    with pytest.raises(ValueError, match="log_variance_range="):
+        GatedMLPEncoder(latent_dim=5, log_variance_range=bounds, **common((2,)))
+
+
+def test_the_initialisation_of_the_authors(compose_train):
+    """Weights of variance 2 / (number of inputs), in all layers."""
+    from genexp.runs.config import instantiate
+
+    model = instantiate(compose_train("model=vae_gated", "data=mnist_binary"), "model", [])
+    for network, widths in ((model.encoder, [784, 300, 300]), (model.decoder, [40, 300, 300])):
+        matrices = [p for p in network.parameters() if p.ndim == 2]
+        assert [m.shape[1] for m in matrices] == widths
+        for matrix in matrices:
+            assert matrix.std().item() == pytest.approx((2 / matrix.shape[1]) ** 0.5, rel=0.03)
