@@ -68,7 +68,16 @@ class LatentVariables(ABC):
 
     @abstractmethod
     def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x | z, y) in nats: x ``(B, *shape)``, z ``(B, latent_dim)`` -> ``(B,)``; differentiable in z."""
+        """log p(x | z, y) in nats, differentiable in z.
+
+        Args:
+            x: ``(B, *shape)`` in the data space.
+            z: ``(k B, latent_dim)``, k for each x: row i is one of x i mod B.
+            y: labels ``(B,)`` of a conditional model.
+
+        Returns:
+            ``(k B,)``.
+        """
 
     @abstractmethod
     def infer(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genexp.families.autoregressive import one_thread
-from genexp.families.vae import VAE
+from genexp.families.vae import VAE, repeated
 from genexp.probability.quantize import unit
 
 
@@ -30,10 +30,11 @@ class PixelVAE(VAE):
                 f"{type(self.decoder.network).__name__} draws {self.decoder.group} together"
             )
 
-    def reconstruction_log_prob(self, x: Tensor, z: Tensor, y: Tensor | None) -> Tensor:
-        """log p(x | z, y) in nats: ``(B,)``. Where examples repeat, as for many z of each, their network runs once."""
-        params = self.decoder(z, y, unit(x[: period(x, y)], self.levels))
-        return self.observation.log_prob(params, x).flatten(1).sum(1)
+    def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """See :class:`LatentVariables`; the network of x runs once for each x, however many z there are."""
+        k = len(z) // len(x)
+        params = self.decoder(z, repeated(self.labels(y), k), unit(x, self.levels))
+        return self.observation.log_prob(params, repeated(x, k)).flatten(1).sum(1)
 
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
         """x ~ p(x | z, y), each dimension in turn from its conditional at a temperature; at temperature 0 each is the mean of
@@ -41,7 +42,7 @@ class PixelVAE(VAE):
         order = self.decoder.network.permutation().to(z.device)
         x = torch.zeros(len(z), self.dims, dtype=torch.uint8 if self.levels else z.dtype, device=z.device)
         canvas, g = torch.zeros(x.shape, dtype=z.dtype, device=z.device), self.decoder.group
-        step = self.decoder.steps(z, y)
+        step = self.decoder.steps(z, self.labels(y))
         with one_thread():
             for t in self.track(range(self.dims // g), "sampling"):
                 params = step(canvas, t).unsqueeze(2)
@@ -51,13 +52,3 @@ class PixelVAE(VAE):
                 )
                 canvas[:, now] = unit(x[:, now], self.levels)
         return x[:, order.argsort()].view(-1, *self.shape)
-
-
-def period(x: Tensor, y: Tensor | None) -> int:
-    """The least number of rows of x ``(n, ...)`` and y ``(n,)`` of which both are repetitions; n if they do not repeat."""
-    n = len(x)
-    parts = [x] if y is None else [x, y]
-    for b in ((x[1:] == x[0]).flatten(1).all(1).nonzero().flatten() + 1).tolist():
-        if n % b == 0 and all((part.unflatten(0, (-1, b)) == part[:b]).all() for part in parts):
-            return b
-    return n

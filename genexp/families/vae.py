@@ -156,10 +156,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
 
     def _log_weights(self, x: Tensor, y: Tensor | None, z: Tensor, log_q: Tensor) -> Tensor:
         """log p(x | z) + log p(z) - log q(z | x) in nats: z ``(k, B, latent_dim)``, log_q ``(k, B)`` -> ``(k, B)``."""
-        k = len(z)
-        repeated = x.expand(k, *x.shape).flatten(0, 1)
-        labels = None if y is None else y.expand(k, *y.shape).flatten()
-        return self.log_conditional(repeated, z.flatten(0, 1), labels).view(k, -1) + self.prior.log_prob(z) - log_q
+        return self.log_conditional(x, z.flatten(0, 1), y).view(len(z), -1) + self.prior.log_prob(z) - log_q
 
     # --- likelihood --------------------------------------------------------------------------------------------
 
@@ -191,7 +188,9 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         return self.prior.log_prob(z)
 
     def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.observation.log_prob(self.decoder(z, self.labels(y)), x).flatten(1).sum(1)
+        k = len(z) // len(x)
+        params = self.decoder(z, repeated(self.labels(y), k))
+        return self.observation.log_prob(params, repeated(x, k)).flatten(1).sum(1)
 
     def infer(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> tuple[Tensor, Tensor]:
         params = self.encode(x, y)
@@ -226,3 +225,8 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         """z ~ q(z | x), then :meth:`decode` at the model's temperature: ``(B, *shape)`` in the data space."""
         z, _ = self.infer(x, y)
         return self.decode(z[0], y, self.temperature)
+
+
+def repeated(x: Tensor | None, k: int) -> Tensor | None:
+    """``x`` ``(B, ...)`` k times over, ``(k B, ...)``; None stays None."""
+    return None if x is None else x.expand(k, *x.shape).flatten(0, 1)

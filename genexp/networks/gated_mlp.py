@@ -48,34 +48,13 @@ class GatedMLP(nn.Module):
 
 
 class GatedMLPEncoder(GatedMLP):
-    """``(B, *shape)`` scaled to [0, 1] -> ``(B, 2 latent_dim)``: mean and log standard deviation of q(z | x).
+    """``(B, *shape)`` scaled to [0, 1] -> the parameters of q(z | x) ``(B, P)``."""
 
-    Args:
-        shape: shape of one example.
-        latent_dim: dimensions of z.
-        log_variance_range: the log variance, of which the log standard deviation is the half, is clamped to this range
-            (the authors' code: -6 to 2); None for any.
-        mlp: see :class:`GatedMLP`.
-
-    Raises:
-        ValueError: the range is none.
-    """
-
-    def __init__(
-        self, *, shape: Sequence[int], latent_dim: int, log_variance_range: Sequence[float] | None, **mlp: Any
-    ) -> None:
-        if log_variance_range is not None and not (
-            len(log_variance_range) == 2 and log_variance_range[0] < log_variance_range[1]
-        ):
-            raise ValueError(f"log_variance_range={log_variance_range}: must be two ascending numbers, or null")
-        super().__init__(in_features=torch.Size(shape).numel(), out_features=2 * latent_dim, **mlp)
-        self.log_variance_range = log_variance_range
+    def __init__(self, *, shape: Sequence[int], num_params: int, **mlp: Any) -> None:
+        super().__init__(in_features=torch.Size(shape).numel(), out_features=num_params, **mlp)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        mean, log_variance = super().forward(x.flatten(1), y).chunk(2, dim=1)
-        if self.log_variance_range is not None:
-            log_variance = log_variance.clamp(*self.log_variance_range)
-        return torch.cat([mean, log_variance / 2], dim=1)
+        return super().forward(x.flatten(1), y)
 
 
 class GatedMLPDecoder(GatedMLP):

@@ -56,11 +56,11 @@ def stages(shape: Sequence[int], channels: int, blocks: int) -> tuple[list[int],
 
 
 class ResidualEncoder(nn.Module):
-    """x ``(B, C, S, S)`` in [0, 1] -> ``(B, 2 latent_dim)``: mean and log standard deviation of q(z | x).
+    """x ``(B, C, S, S)`` in [0, 1] -> the parameters of q(z | x) ``(B, P)``.
 
     Args:
         shape: (C, S, S) with S even, from 8 to 64.
-        latent_dim: dimensions of z.
+        num_params: parameters P.
         channels: features at the finest resolution.
         blocks: residual blocks at each resolution.
         activation: non-linearity before every convolution but the first.
@@ -72,7 +72,7 @@ class ResidualEncoder(nn.Module):
         self,
         *,
         shape: Sequence[int],
-        latent_dim: int,
+        num_params: int,
         channels: int,
         blocks: int,
         activation: nn.Module,
@@ -88,7 +88,7 @@ class ResidualEncoder(nn.Module):
             layers += [activation, nn.Conv2d(a, b, 4, stride=2, padding=1)]
         top = widths[-1]
         layers += [ResidualBlock(top, activation) for _ in range(blocks)]
-        layers += [activation, nn.Flatten(), nn.Linear(top * side**2, 2 * latent_dim)]
+        layers += [activation, nn.Flatten(), nn.Linear(top * side**2, num_params)]
         self.layers = nn.Sequential(*layers)
         initialise(self, initialisation)
         self.to(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ def common(shape, num_classes=0, **changes):
 def test_shapes(shape, num_classes):
     x, z = torch.rand(2, *shape), torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
-    encoder = GatedMLPEncoder(latent_dim=5, log_variance_range=None, **common(shape, num_classes))
+    encoder = GatedMLPEncoder(num_params=10, **common(shape, num_classes))
     decoder = GatedMLPDecoder(latent_dim=5, num_params=17, **common(shape, num_classes))
     assert encoder(x, y).shape == (2, 10) and decoder(z, y).shape == (2, 17, *shape)
     if num_classes:
@@ -26,23 +26,6 @@ def test_a_layer_is_a_product_of_a_linear_map_and_a_gate(float64):
     (w, v), (b, c) = first.weight.chunk(2), first.bias.chunk(2)
     hidden = (x @ w.T + b) * torch.sigmoid(x @ v.T + c)
     assert torch.allclose(network(x), hidden @ last.weight.T + last.bias)
-
-
-def test_the_log_variance_is_clamped_and_halved():
-    torch.manual_seed(0)
-    free = GatedMLPEncoder(latent_dim=5, log_variance_range=None, **common((8,), initialisation=torch.nn.init.normal_))
-    bounded = GatedMLPEncoder(latent_dim=5, log_variance_range=[-0.5, 0.25], **common((8,)))
-    bounded.load_state_dict(free.state_dict())
-    x = torch.rand(50, 8)
-    (mean, log_std), (same, clamped) = free(x).chunk(2, 1), bounded(x).chunk(2, 1)
-    assert torch.equal(mean, same) and torch.equal(clamped, log_std.clamp(-0.25, 0.125))
-    assert torch.allclose(2 * log_std, free.layers(x)[:, 5:]) and log_std.min() < -0.25 and log_std.max() > 0.125
-
-
-@pytest.mark.parametrize("bounds", [[2, -6], [0, 0], [1]])
-def test_a_range_ascends(bounds):
-    with pytest.raises(ValueError, match="log_variance_range="):
-        GatedMLPEncoder(latent_dim=5, log_variance_range=bounds, **common((2,)))
 
 
 def test_the_initialisation_of_the_authors(compose_train):

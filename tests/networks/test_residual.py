@@ -15,7 +15,7 @@ def common(shape, num_classes=0, **changes):
 def test_shapes(shape, num_classes):
     x, z = torch.rand(2, *shape), torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
-    encoder = ResidualEncoder(latent_dim=5, **common(shape, num_classes))
+    encoder = ResidualEncoder(num_params=10, **common(shape, num_classes))
     decoder = ResidualDecoder(latent_dim=5, num_params=17, **common(shape, num_classes))
     assert encoder(x, y).shape == (2, 10) and decoder(z, y).shape == (2, 17, *shape)
     if num_classes:
@@ -27,7 +27,7 @@ def test_shapes(shape, num_classes):
 def test_blocks_stand_at_every_resolution(side, resolutions, blocks):
     assert stages((1, side, side), 4, blocks)[0] == [4 * 2**i for i in range(resolutions)]
     sizes = common((1, side, side), blocks=blocks)
-    for network in (ResidualEncoder(latent_dim=3, **sizes), ResidualDecoder(latent_dim=3, num_params=2, **sizes)):
+    for network in (ResidualEncoder(num_params=6, **sizes), ResidualDecoder(latent_dim=3, num_params=2, **sizes)):
         assert sum(isinstance(module, Block) for module in network.modules()) == blocks * resolutions
 
 
@@ -36,7 +36,7 @@ def test_everything_is_connected():
     torch.manual_seed(0)
     sizes = common((1, 28, 28), channels=4)
     x = torch.rand(3, 1, 28, 28, requires_grad=True)
-    (gradient,) = torch.autograd.grad(ResidualEncoder(latent_dim=3, **sizes)(x)[1].sum(), x)
+    (gradient,) = torch.autograd.grad(ResidualEncoder(num_params=6, **sizes)(x)[1].sum(), x)
     assert (gradient[1] != 0).all() and not gradient[0].any() and not gradient[2].any()
     decoder = ResidualDecoder(latent_dim=3, num_params=1, **sizes)
     z = torch.zeros(3)
@@ -48,6 +48,6 @@ def test_everything_is_connected():
 def test_impossible_networks_are_refused(change):
     (name,) = change
     sizes = common((1, 8, 8)) | change
-    for make in (ResidualEncoder, lambda **sizes: ResidualDecoder(num_params=1, **sizes)):
+    for make in (ResidualEncoder, lambda **sizes: ResidualDecoder(latent_dim=3, **sizes)):
         with pytest.raises(ValueError, match=f"{name}="):
-            make(latent_dim=3, **sizes)
+            make(num_params=1, **sizes)
