@@ -126,7 +126,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         rates = self._rates(params)
         if rates is None:
             rate = self.posterior.rate(params) if isinstance(self.prior, StandardNormal) else None
-            rates = (log_q - self.prior.log_prob(z)).t() if rate is None else rate.unsqueeze(1)
+            rates = (log_q - self.prior(z)).t() if rate is None else rate.unsqueeze(1)
         rate = rates.sum(1)
         weighted = self.beta * rate
         if self.training:
@@ -161,7 +161,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         k = len(z)
         repeated = x.expand(k, *x.shape).flatten(0, 1)
         labels = None if y is None else y.expand(k, *y.shape).flatten()
-        return self.log_conditional(repeated, z.flatten(0, 1), labels).view(k, -1) + self.prior.log_prob(z) - log_q
+        return self.log_conditional(repeated, z.flatten(0, 1), labels).view(k, -1) + self.prior(z) - log_q
 
     # --- likelihood --------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         return self.prior.sample(n, like=next(self.decoder.parameters()))
 
     def log_prior(self, z: Tensor) -> Tensor:
-        return self.prior.log_prob(z)
+        return self.prior(z)
 
     def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.observation.log_prob(self.decoder(z, self.labels(y)), x).flatten(1).sum(1)

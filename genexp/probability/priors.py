@@ -41,6 +41,10 @@ class Prior(nn.Module, ABC):
         """
         return
 
+    def forward(self, z: Tensor) -> Tensor:
+        """:meth:`log_prob`, for fully sharded training, which gathers the parameters for a call."""
+        return self.log_prob(z)
+
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats: ``(..., latent_dim)`` -> ``(...)``."""
