@@ -91,6 +91,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         self.encoder = encoder(num_params=self.posterior.num_params, **common)
         self.decoder = decoder(num_params=self.observation.num_params, latent_dim=latent_dim, **common)
         self.prior = prior(latent_dim=latent_dim, shape=self.shape, posterior_of=self._posterior_of)
+        self.prior.check(self.posterior, self.conditional)
         self.latent_dim, self.beta, self.k, self.kl_warmup_images = latent_dim, beta, k, kl_warmup_images
         self.free_bits, self.doubly_reparameterised = free_bits, doubly_reparameterised
         self.chunk, self.temperature = chunk, temperature
@@ -124,7 +125,8 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         distortion = -self.log_conditional(x, z[0], y)
         rates = self._rates(params)
         if rates is None:
-            rates = (log_q - self.prior.log_prob(z)).t()
+            rate = self.posterior.rate(params) if isinstance(self.prior, StandardNormal) else None
+            rates = (log_q - self.prior(z)).t() if rate is None else rate.unsqueeze(1)
         rate = rates.sum(1)
         weighted = self.beta * rate
         if self.training:
@@ -156,7 +158,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
 
     def _log_weights(self, x: Tensor, y: Tensor | None, z: Tensor, log_q: Tensor) -> Tensor:
         """log p(x | z) + log p(z) - log q(z | x) in nats: z ``(k, B, latent_dim)``, log_q ``(k, B)`` -> ``(k, B)``."""
-        return self.log_conditional(x, z.flatten(0, 1), y).view(len(z), -1) + self.prior.log_prob(z) - log_q
+        return self.log_conditional(x, z.flatten(0, 1), y).view(len(z), -1) + self.prior(z) - log_q
 
     # --- likelihood --------------------------------------------------------------------------------------------
 
@@ -185,7 +187,7 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         return self.prior.sample(n, like=next(self.decoder.parameters()))
 
     def log_prior(self, z: Tensor) -> Tensor:
-        return self.prior.log_prob(z)
+        return self.prior(z)
 
     def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         k = len(z) // len(x)
