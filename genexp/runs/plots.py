@@ -191,10 +191,12 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
         path: the PNG.
         errors: what the error bars are.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6.6, 5.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)  # can measure text
     axes = figure.add_subplot(xlabel="rate KL(q(z|x) || p(z)), nats", ylabel="distortion -E log p(x|z), nats")
     rates, distortions = [p.rate[0] for p in points], [p.distortion[0] for p in points]
     x, y = (_padded(values) for values in (rates, distortions))
@@ -221,30 +223,36 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
     )
     axes.plot([], [], color="0.8", linewidth=0.8, label="constant -ELBO = rate + distortion, nats")
     axes.set(xlim=x, ylim=y)
-    axes.legend(loc="upper right", fontsize="small")
+    axes.legend(loc="upper right", fontsize="small", framealpha=1)
     _name_points(figure, axes, points)
     figure.savefig(path)
 
 
 def _name_points(figure: Any, axes: Any, points: Sequence[RatePoint]) -> None:
-    """Write each name above and to the right of its point, higher where another name is."""
+    """Write each name to the upper right of its point, or at the right edge to the lower left, which a falling convex curve
+    leaves free; further away where another name is."""
+    renderer = figure.canvas.get_renderer()
+    figure.draw_without_rendering()
+    left, right = axes.get_xlim()
     placed: list[Any] = []
-    renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
     for point in sorted(points, key=lambda p: p.distortion[0]):
         at = (point.rate[0], point.distortion[0])
-        text = axes.annotate(point.name, at, xytext=(6, 5), textcoords="offset points", fontsize=8)
-        for _ in range(40):
-            box = text.get_window_extent(renderer)
-            if not any(box.overlaps(other) for other in placed):
+        side = -1 if at[0] > left + 0.75 * (right - left) else 1
+        align = {"ha": "right", "va": "top"} if side < 0 else {"ha": "left", "va": "bottom"}
+        text = axes.annotate(
+            point.name, at, xytext=(6 * side, 5 * side), textcoords="offset points", fontsize=8, **align
+        )
+        for _ in range(100):
+            if not any(text.get_window_extent(renderer).overlaps(other) for other in placed):
                 break
-            text.xyann = (text.xyann[0], text.xyann[1] + 4)
+            text.xyann = (text.xyann[0], text.xyann[1] + 4 * side)
         placed.append(text.get_window_extent(renderer))
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
     """Limits of an axis with room for names."""
     span = (max(values) - min(values)) or max(1.0, 0.1 * abs(values[0]))
-    return min(values) - 0.08 * span, max(values) + 0.18 * span
+    return min(values) - 0.08 * span, max(values) + 0.12 * span
 
 
 # --- both -------------------------------------------------------------------------------------------------------
