@@ -105,7 +105,7 @@ def interpolations(
     means = model.latent_mean(x, own)
     t = torch.linspace(0, 1, steps, device=means.device)
     z = path(means[::2], means[1::2], t)
-    columns = [f"{value:.2g}" for value in t.tolist()]
+    columns = [f"{value:.3g}" for value in t.tolist()]
     return LatentTable(z, decode(model, z, y, temperature), columns, _labels(y), x[::2], x[1::2])
 
 
@@ -123,6 +123,11 @@ def usage(model: LatentVariables, x: Tensor, y: Tensor | None) -> tuple[Tensor, 
     """
     rates = model.latent_rates(x, y)
     return (model.latent_mean(x, y).var(0), "var {:.2f}") if rates is None else (rates.mean(0), "KL {:.2f} nats")
+
+
+def symmetric_values(extent: float, steps: int) -> list[float]:
+    """``steps`` values at equal distances from -extent to extent; the middle of an odd number is exactly 0."""
+    return [extent * (2 * i / (steps - 1) - 1) for i in range(steps)]
 
 
 def traversals(
@@ -152,7 +157,7 @@ def traversals(
     z[torch.arange(len(dims)), :, dims] = z.new_tensor(values)
     names = [f"z{d}  {form.format(used[d].item())}" for d in dims.tolist()]
     labels = None if y is None else y.expand(len(dims))
-    return LatentTable(z, decode(model, z, labels, temperature), [f"{value:.2g}" for value in values], names)
+    return LatentTable(z, decode(model, z, labels, temperature), [f"{value:.3g}" for value in values], names)
 
 
 def reconstructions(

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.latents import interpolations, random_examples, traversals, usage
+from genexp.callbacks.latents import interpolations, random_examples, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import hand_over, picture
 from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
@@ -83,7 +83,7 @@ class SampleGrid(Callback):
             centre = model.latent_mean(x, y)[0]
             used, form = usage(model, x, y)
             label = None if y is None else y[:1]
-            values = torch.linspace(-3, 3, 11).tolist()
+            values = symmetric_values(3.0, 11)
             table = traversals(model, centre, label, used, form, rows=10, values=values, temperature=0.0)
         path = self.folder / f"{name}-traversals.png"
         if table.write(model.levels, path):

@@ -8,7 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor
 
-from genexp.callbacks.latents import LatentTable, interpolations, random_examples, reconstructions, traversals, usage
+from genexp.callbacks.latents import (
+    LatentTable,
+    interpolations,
+    random_examples,
+    reconstructions,
+    symmetric_values,
+    traversals,
+    usage,
+)
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentVariables
 from genexp.probability.interpolation import linear, slerp
@@ -122,7 +130,7 @@ def _traverse(config: DictConfig, model: Any, data: Any, console: Console) -> La
     is_prior = config.centre == "prior"
     centre = model.sample_prior(PRIOR_DRAWS).mean(0) if is_prior else model.latent_mean(x, own)[0]
     used, form = usage(model, x, own)
-    values = torch.linspace(-config.extent, config.extent, config.steps).tolist()
+    values = symmetric_values(config.extent, config.steps)
     temperature = config.knobs.get("temperature", 0)
     table = traversals(model, centre, y, used, form, rows=config.rows, values=values, temperature=temperature)
     console.print(

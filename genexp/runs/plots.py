@@ -203,7 +203,7 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
     for total in MaxNLocator(9).tick_values(x[0] + y[0], x[1] + y[1]):
         axes.plot(x, [total - rate for rate in x], color="0.8", linewidth=0.8, zorder=0)
         at = (total - y[0], y[0]) if x[0] < total - y[0] < x[1] else (x[1], total - x[1])
-        if y[0] <= at[1] < y[1] - 0.03 * (y[1] - y[0]) and at[0] > x[0]:
+        if y[0] <= at[1] < y[1] - 0.15 * (y[1] - y[0]) and at[0] > x[0]:
             axes.annotate(
                 f"{total:g}", at, xytext=(-3, 3), textcoords="offset points", ha="right", color="0.5", fontsize=7
             )

@@ -4,7 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from genexp.callbacks.latents import interpolations, random_examples, reconstructions, traversals, usage
+from genexp.callbacks.latents import (
+    interpolations,
+    random_examples,
+    reconstructions,
+    symmetric_values,
+    traversals,
+    usage,
+)
 from genexp.families.capabilities import LatentVariables
 from genexp.probability.interpolation import linear, slerp
 
@@ -80,6 +87,15 @@ def test_a_traversal_changes_one_dimension_only():
     model.conditional_mean = lambda z, y: labels.append(y) or z.view(-1, 1, 2, 2)
     traversals(model, centre, torch.tensor([7]), used, "{}", rows=2, values=values, temperature=0)
     assert labels[0].tolist() == [7] * 6
+
+
+def test_values_of_a_traversal():
+    assert symmetric_values(3.0, 11) == pytest.approx([-3, -2.4, -1.8, -1.2, -0.6, 0, 0.6, 1.2, 1.8, 2.4, 3])
+    assert symmetric_values(3.0, 11)[5] == 0 and symmetric_values(1.5, 2) == [-1.5, 1.5]
+    table = traversals(
+        Shown(), torch.zeros(2), None, torch.ones(2), "", rows=1, values=symmetric_values(3.0, 11), temperature=0
+    )
+    assert " ".join(table.columns) == "-3 -2.4 -1.8 -1.2 -0.6 0 0.6 1.2 1.8 2.4 3"
 
 
 def test_dimensions_are_ranked_by_kl_or_else_by_the_variance_of_means():
