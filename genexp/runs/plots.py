@@ -92,7 +92,7 @@ def _plot_bounds(found: Comparison, path: Path, console: Console) -> None:
         table.add_column(f"k={k:,}", justify="right")
     for line in lines:
         if gaps := line.gaps():
-            table.add_row(line.name, *(f"{gaps[k]:.2f}" if k in gaps else "-" for k in ks))
+            table.add_row(line.name, *(f"{gaps[k]:z.2f}" if k in gaps else "-" for k in ks))
     console.print(table)
 
 
@@ -107,7 +107,7 @@ def draw_bounds(lines: Sequence[Bounds], path: Path, errors: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    figure = Figure(figsize=(7, 4.6), dpi=120, layout="constrained")
+    figure = Figure(figsize=(8, 4.6), dpi=120, layout="constrained")
     axes = figure.add_subplot(
         xlabel="k, draws of z for each example", ylabel="-log p(x), nats: upper bounds, lower is better"
     )
@@ -125,7 +125,7 @@ def draw_bounds(lines: Sequence[Bounds], path: Path, errors: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
-    axes.legend(title=f"bars: {errors}", title_fontsize="small", fontsize="small")
+    figure.legend(loc="outside right upper", title=f"bars: {errors}", title_fontsize="small", fontsize="small")
     figure.savefig(path)
 
 
@@ -263,7 +263,7 @@ def _by_protocol(found: Comparison, pattern: re.Pattern[str]) -> Iterator[tuple[
     groups: dict[str, list[Column]] = defaultdict(list)
     for column in make_columns(found.runs, found.rows, lambda record: pattern.fullmatch(record["key"]) is not None):
         groups[json.dumps(column.protocol, sort_keys=True)].append(column)
-    for row in range(len(found.configurations)):
+    for row in sorted(range(len(found.configurations)), key=lambda row: [_number(cell) for cell in found.cells(row)]):
         own = {p: [c for c in columns if c.values.get(row)] for p, columns in groups.items()}
         for protocol, columns in own.items():
             if columns:
@@ -273,6 +273,14 @@ def _by_protocol(found: Comparison, pattern: re.Pattern[str]) -> Iterator[tuple[
                 )
                 unlike = _unlike(columns[0].protocol, [c[0].protocol for c in groups.values()])
                 yield row, protocol, name + unlike, columns
+
+
+def _number(cell: str) -> tuple[float, str]:
+    """By which cells are sorted: numbers by their size, then words."""
+    try:
+        return float(cell), ""
+    except ValueError:
+        return float("inf"), cell
 
 
 def _unlike(protocol: dict[str, Any], others: list[dict[str, Any]]) -> str:
