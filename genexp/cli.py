@@ -241,12 +241,25 @@ def _compare(arguments: list[str]) -> None:
         description="One table of several runs: rows are configurations, only what differs is shown; seeds become "
         "mean ± sd; the best of a column is marked *; bounds are marked ≤; values with different protocols "
         "stand in different columns. Likelihoods are in nats for binary data, in bits/dim for others.",
-        epilog="examples: genexp compare outputs/20260101-120000-sweep     genexp compare outputs/a outputs/b --csv t.csv",
+        epilog="examples: genexp compare outputs/20260101-120000-sweep     genexp compare outputs/a outputs/b --csv t.csv     "
+        "genexp compare outputs/beta --plot rate_distortion",
     )
     parser.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
     parser.add_argument("--metrics", default="", help="show the keys that contain one of these, comma-separated")
     parser.add_argument("--csv", metavar="FILE", help="write the table as CSV too")
+    parser.add_argument(
+        "--plot",
+        metavar="PLOT",
+        help="instead of the table, draw bounds (of -log p against the number of draws k) or rate_distortion (the plane of "
+        "rate and distortion, with the lower envelope)",
+    )
+    parser.add_argument("--output", metavar="FILE", help="of the plot; default: <first folder>/<plot>.png")
     options = parser.parse_args(arguments)
+    if options.plot is not None:
+        from genexp.runs.plots import plot
+
+        plot(options.folder, options.plot, options.output, console())
+        return
     from genexp.runs.compare import compare
 
     compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())

@@ -1,10 +1,11 @@
 """Samples as pictures, and pictures for the loggers."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning import Trainer
 from torch import Tensor
 
@@ -23,13 +24,44 @@ def picture(x: Tensor, levels: int | None, path: Path, columns: int | None = Non
     Returns:
         False, with nothing written, if the data have no picture (e.g. binary vectors).
     """
-    if x.ndim == 4 and levels is not None and x.shape[1] in (1, 3):
+    if are_images(x.shape[1:], levels):
         _grid(x, levels, columns or math.ceil(math.sqrt(len(x)))).save(path)
         return True
     if x.ndim == 2 and x.shape[1] == 2 and levels is None:
         _scatter(x, path)
         return True
     return False
+
+
+def are_images(shape: Sequence[int], levels: int | None) -> bool:
+    """Whether examples of this shape, with so many levels, are grey or colour images."""
+    return levels is not None and len(shape) == 3 and shape[0] in (1, 3)
+
+
+def labelled_grid(
+    x: Tensor, levels: int, path: Path, columns: Sequence[str], rows: Sequence[str] | None = None
+) -> None:
+    """Write images as a grid in a white margin with the name of each column above it and of each row beside it.
+
+    Args:
+        x: ``(R * S, C, H, W)`` in [0, levels - 1], row by row, C = 1 or 3.
+        levels: number of levels.
+        path: file to write.
+        columns: S names.
+        rows: R names; None for none.
+    """
+    grid = _grid(x, levels, len(columns)).convert("RGB")
+    font = ImageFont.load_default(size=12)
+    left = max(math.ceil(font.getlength(name)) for name in rows) + 12 if rows else 0
+    canvas = Image.new("RGB", (left + grid.width, 20 + grid.height), "white")
+    canvas.paste(grid, (left, 20))
+    draw = ImageDraw.Draw(canvas)
+    width, height = (grid.width - 1) / len(columns), (grid.height - 1) / (len(x) // len(columns))
+    for i, name in enumerate(columns):
+        draw.text((left + (i + 0.5) * width, 17), name, "black", font, anchor="ms")
+    for i, name in enumerate(rows or ()):
+        draw.text((left - 6, 20 + (i + 0.5) * height), name, "black", font, anchor="rm")
+    canvas.save(path)
 
 
 def hand_over(trainer: Trainer, model: GenerativeModule, key: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sample grids, or sounds, and reconstructions during training."""
+"""Sample grids, or sounds, reconstructions and interpolations during training."""
 
 from pathlib import Path
 
@@ -6,15 +6,17 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from genexp.callbacks.latents import interpolations, random_examples, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import hand_over, picture
 from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import Reconstruction
+from genexp.families.capabilities import LatentVariables, Reconstruction
+from genexp.probability.interpolation import slerp
 from genexp.probability.randomness import keyed_draws
 
 
 class SampleGrid(Callback):
-    """Draws a grid, and reconstructions where the family can, whenever another ``every_images`` images have been seen.
+    """Draws a grid, and what else the family can, whenever another ``every_images`` images have been seen.
 
     All grids of a run come from the same random draws, so that they show training and not chance. A conditional model
     is sampled label by label: every column of a grid is one label.
@@ -44,8 +46,8 @@ class SampleGrid(Callback):
                     self.draw(trainer, pl_module, f"{pl_module.images_seen:09d}")
 
     def draw(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
-        """Write ``<name>.png`` and ``<name>-reconstructions.png``, and of sound WAV files beside them; hand all to the
-        loggers."""
+        """Write ``<name>.png``, ``<name>-reconstructions.png`` and ``<name>-interpolations.png``, and of sound WAV files
+        beside the first two; hand all to the loggers."""
         with keyed_draws(model.device, self.seed, "grid"):
             columns = model.num_classes if model.conditional else None
             y = torch.arange(self.n, device=model.device) % model.num_classes if model.conditional else None
@@ -57,6 +59,40 @@ class SampleGrid(Callback):
                     pairs = torch.stack([x, model.reconstruct(x, y)], dim=1).flatten(0, 1)
                 labels = None if y is None else y.repeat_interleave(2)
                 self._show(trainer, model, "reconstructions", pairs, labels, f"{name}-reconstructions", 8)
+            if isinstance(model, LatentVariables):
+                self._interpolations(trainer, model, name)
+
+    @torch.no_grad()
+    def _interpolations(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Between the posterior means of eight pairs of validation examples, along arcs."""
+        x, y = self._examples(trainer, model, min(16, trainer.datamodule.size("validation") // 2 * 2))
+        with model.evaluating():
+            table = interpolations(model, x, y, None if y is None else y[::2], path=slerp, steps=11, temperature=0.0)
+        path = self.folder / f"{name}-interpolations.png"
+        if table.write(model.levels, path):
+            hand_over(trainer, model, "interpolations", path)
+
+    @torch.no_grad()
+    def draw_traversals(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Write ``<name>-traversals.png``, of the dimensions of z with the largest KL and from the posterior mean of a
+        validation example, and hand it to the loggers; nothing where the family has no such dimensions."""
+        if not isinstance(model, LatentVariables):
+            return
+        x, y = self._examples(trainer, model, trainer.datamodule.evaluation_batch_size)
+        with model.evaluating():
+            centre = model.latent_mean(x, y)[0]
+            used, form = usage(model, x, y)
+            label = None if y is None else y[:1]
+            values = symmetric_values(3.0, 11)
+            table = traversals(model, centre, label, used, form, rows=10, values=values, temperature=0.0)
+        path = self.folder / f"{name}-traversals.png"
+        if table.write(model.levels, path):
+            hand_over(trainer, model, "traversals", path)
+
+    def _examples(self, trainer: Trainer, model: GenerativeModule, n: int) -> tuple[Tensor, Tensor | None]:
+        """``n`` validation examples, always the same, on the model's device; labels of a conditional model."""
+        x, y = random_examples(trainer.datamodule, "validation", n, self.seed)
+        return x.to(model.device), y.to(model.device) if model.conditional else None
 
     def _show(
         self,

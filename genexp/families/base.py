@@ -5,7 +5,7 @@ float32 ``(B, *shape)`` when ``levels`` is None. ``y`` is int64 ``(B,)`` with va
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any
@@ -120,15 +120,19 @@ class GenerativeModule(LightningModule, ABC):
         """
         if n < 1:
             raise ValueError(f"n={n}: must be at least 1")
+        self.check_knobs(knobs)
+        y = self._sample_labels(n, y)
+        with self.evaluating(), torch.no_grad():
+            return self.draw(n, y, **knobs)
+
+    def check_knobs(self, knobs: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` for an option that the sampler of this family does not have."""
         parameters = signature(self.draw).parameters.values()
         known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
         if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
             for knob in knobs.keys() - set(known):
                 has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
                 raise ValueError(f"{knob}={knobs[knob]}: the sampler of {type(self).__name__} {has}")
-        y = self._sample_labels(n, y)
-        with self.evaluating(), torch.no_grad():
-            return self.draw(n, y, **knobs)
 
     def _sample_labels(self, n: int, y: Tensor | int | None) -> Tensor | None:
         if not self.conditional:

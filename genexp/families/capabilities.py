@@ -100,3 +100,8 @@ class LatentVariables(ABC):
     @abstractmethod
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
         """x ~ p(x | z, y) at a temperature, its mean at 0: ``(B, *shape)`` in the data space."""
+
+    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | z, y] for pictures: z ``(B, latent_dim)`` -> ``(B, *shape)`` in [0, levels - 1]; not rounded to levels where the
+        family knows better, so that binary data are grey."""
+        return self.decode(z, y, 0.0)

@@ -215,6 +215,9 @@ class VAE(GenerativeModule, LikelihoodBound, LatentVariables, Reconstruction):
         params = self.decoder(z, self.labels(y))
         return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
 
+    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.observation.expectation(self.decoder(z, self.labels(y)))
+
     def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
         """z ~ p(z), then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
         temperature = self.temperature if temperature is None else temperature

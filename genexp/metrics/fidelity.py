@@ -1,7 +1,7 @@
 """Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ class Fidelity(Metric):
     Args:
         extractor: the network whose features are compared.
         n: number of samples drawn from the model.
+        knobs: options of the model's sampler, e.g. ``temperature``; the protocol names them.
         reference: the split whose examples, all of them, are the reference; None for the evaluated split.
         batch_size: images per forward pass, and per call of the sampler.
         kid_subset_size: examples per KID subset, at most ``n``.
@@ -59,6 +60,7 @@ class Fidelity(Metric):
         *,
         extractor: Extractor,
         n: int,
+        knobs: Mapping[str, Any],
         reference: Literal["train", "validation", "test"] | None,
         batch_size: int,
         kid_subset_size: int,
@@ -69,6 +71,7 @@ class Fidelity(Metric):
     ) -> None:
         self.extractor = extractor
         self.n = n
+        self.knobs = dict(knobs)
         self.reference = reference
         self.batch_size = batch_size
         self.kid_subset_size = kid_subset_size
@@ -96,11 +99,19 @@ class Fidelity(Metric):
         if len(data.shape) != 3 or data.levels is None:
             shape = tuple(data.shape)
             return f"needs images of discrete levels, but shape is {shape} and levels is {data.levels}"
-        reason = super().refusal(model, data) or self.extractor.accepts(data)
+        reason = super().refusal(model, data) or self.extractor.accepts(data) or self._foreign_knob(model)
         if reason or self.reference is None:
             return reason
         size = data.size(self.reference)
         return self._too_few(size, f"the {size} examples of reference={self.reference}")
+
+    def _foreign_knob(self, model: GenerativeModule) -> str | None:
+        """Which knob the model's sampler does not have; None if it has all."""
+        try:
+            model.check_knobs(self.knobs)
+        except ValueError as error:
+            return f"knobs.{error}"
+        return None
 
     def prepare(self) -> None:
         self.extractor.check()
@@ -126,6 +137,8 @@ class Fidelity(Metric):
             "reference_n": size,
             "conditional": model.conditional,
         }
+        if self.knobs:
+            protocol["knobs"] = ", ".join(f"{knob}={value}" for knob, value in sorted(self.knobs.items()))
         return self._values(found, expected, split, protocol)
 
     def _draw(self, model: GenerativeModule, seed: int) -> Tensor:
@@ -135,7 +148,7 @@ class Fidelity(Metric):
             for index, start in enumerate(range(0, self.n, self.batch_size)):
                 tell(f"sampling, {start:,} of {self.n:,}")
                 with keyed_draws(model.device, seed, "fidelity", index):
-                    batches.append(model.sample(min(self.batch_size, self.n - start)).cpu())
+                    batches.append(model.sample(min(self.batch_size, self.n - start), **self.knobs).cpu())
         return torch.cat(batches)
 
     @torch.no_grad()

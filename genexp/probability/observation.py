@@ -38,6 +38,11 @@ class Observation(ABC):
     def mean(self, params: Tensor) -> Tensor:
         """E[x | params], rounded to the nearest level: params ``(B, P, *shape)`` -> ``(B, *shape)`` in the data space."""
 
+    def expectation(self, params: Tensor) -> Tensor:
+        """E[x | params] as it is, or rounded where levels are many: params ``(B, P, *shape)`` -> ``(B, *shape)``, real or
+        integer, in [0, levels - 1]. For pictures: of binary data, grey."""
+        return self.mean(params)
+
 
 def needs(levels: int | None, needed: int | None, name: str, other: str) -> None:
     """Refuse data of other ``levels`` than ``needed`` by the observation model ``name``, and advise ``other``."""
@@ -71,6 +76,9 @@ class Bernoulli(Observation):
     def mean(self, params: Tensor) -> Tensor:
         return (params[:, 0] > 0).to(torch.uint8)
 
+    def expectation(self, params: Tensor) -> Tensor:
+        return torch.sigmoid(promoted(params[:, 0]))
+
 
 class Categorical(Observation):
     """Any distribution over the levels: ``levels`` logits per dimension (van den Oord et al. 2016a, section 3.4)."""
@@ -89,8 +97,11 @@ class Categorical(Observation):
         return draws.view(probs.shape[:-1]).to(torch.uint8)
 
     def mean(self, params: Tensor) -> Tensor:
+        return self.expectation(params).round().to(torch.uint8)
+
+    def expectation(self, params: Tensor) -> Tensor:
         values = torch.arange(self.num_params, dtype=params.dtype, device=params.device)
-        return (F.softmax(params, dim=1).movedim(1, -1) @ values).round().to(torch.uint8)
+        return F.softmax(params, dim=1).movedim(1, -1) @ values
 
 
 class DiscretizedLogisticMixture(Observation):

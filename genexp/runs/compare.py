@@ -4,7 +4,7 @@ import csv
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,12 @@ class Column:
         if not values:
             return "-"
         bound = "≤ " if self.kind == "bound" else ""
-        if len(values) == 1:
-            return bound + figure(values[0], self.errors[row][0])
-        return bound + figure(statistics.mean(values), statistics.stdev(values))
+        return bound + figure(*self.mean(row))
+
+    def mean(self, row: int) -> tuple[float, float | None]:
+        """The mean over seeds, and their standard deviation; of one seed the value and its standard error, or None."""
+        values = self.values[row]
+        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else self.errors[row][0]
 
     def best(self) -> int | None:
         """The row with the best mean; None if there are not two to compare."""
@@ -98,14 +101,37 @@ def differences(configurations: list[dict[str, str]]) -> list[str]:
     return chosen
 
 
-def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
-    """The verb: print the table, and write it as CSV if asked.
+@dataclass
+class Comparison:
+    """Runs that have metrics, by configuration.
 
-    Args:
-        paths: run folders, or folders that hold some.
-        wanted: parts of metric keys to show; empty for all, each likelihood in its customary unit.
-        csv_file: where the CSV goes, or None.
-        console: where to write.
+    Attributes:
+        runs: the runs.
+        rows: the configuration of each run, by its number.
+        keys: what tells configurations apart.
+        configurations: each configuration by its number.
+    """
+
+    runs: list[RunFolder]
+    rows: list[int]
+    keys: list[str]
+    configurations: list[dict[str, str]]
+
+    def cells(self, row: int) -> list[str]:
+        """What tells a configuration apart, or else the folder of its run."""
+        own = self.configurations[row]
+        return [own.get(key, "-") for key in self.keys] or [str(self.runs[self.rows.index(row)].path)]
+
+    def names(self) -> list[str]:
+        """Of the cells."""
+        return [key.lstrip("=").removeprefix("model.") for key in self.keys] or ["run"]
+
+
+def gather(paths: Sequence[str], console: Console) -> Comparison:
+    """The runs at and below the given folders that have metrics; of others it is said that they have none.
+
+    Raises:
+        ConfigError: there is no run, or none with metrics.
     """
     runs = find_runs(paths)
     done = [run for run in runs if run.metrics()]
@@ -122,19 +148,36 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     configurations = [configuration(run) for run in done]
     keys = differences(configurations)
     identities = [tuple(sorted(c.items())) for c in configurations]
-    rows = list(dict.fromkeys(identities))
-    names = {identity: c for identity, c in zip(identities, configurations, strict=True)}
-    columns = make_columns(done, [rows.index(identity) for identity in identities], wanted)
+    unlike = {identity: c for identity, c in zip(identities, configurations, strict=True)}
+    rows = [list(unlike).index(identity) for identity in identities]
+    return Comparison(done, rows, keys, list(unlike.values()))
+
+
+def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
+    """The verb: print the table, and write it as CSV if asked.
+
+    Args:
+        paths: run folders, or folders that hold some.
+        wanted: parts of metric keys to show; empty for all, each likelihood in its customary unit.
+        csv_file: where the CSV goes, or None.
+        console: where to write.
+    """
+    found = gather(paths, console)
+    columns = make_columns(
+        found.runs, found.rows, lambda r: any(w in r["key"] for w in wanted) if wanted else _customary(r)
+    )
     if not columns:
-        there = sorted({record["key"] for run in done for record in run.metrics()})
+        there = sorted({record["key"] for run in found.runs for record in run.metrics()})
         raise ConfigError(
             f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}"
         )
-    counts = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((len(done), "run"), (len(rows), "configuration")))
+    counts = (
+        f"{n} {noun}{'' if n == 1 else 's'}"
+        for n, noun in ((len(found.runs), "run"), (len(found.configurations), "configuration"))
+    )
     table = Table(title=", ".join(counts), title_justify="left")
-    labels = {key: key.lstrip("=").removeprefix("model.") for key in keys}
-    for key in keys or ["=run"]:
-        table.add_column(labels.get(key, "run"), no_wrap=True)
+    for name in found.names():
+        table.add_column(name, no_wrap=True)
     table.add_column("seeds", justify="right", min_width=5)
     notes: list[str] = []
     for column in columns:
@@ -149,9 +192,9 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         table.add_column(f"{name} {arrow}\n{protocol}{mark}".replace("[", r"\["), justify="right", no_wrap=True)
     bests = [column.best() for column in columns]
     lines: list[list[str]] = []
-    for i, identity in enumerate(rows):
-        seeds = identities.count(identity)
-        cells = [names[identity].get(key, "-") for key in keys] or [str(done[identities.index(identity)].path)]
+    for i in range(len(found.configurations)):
+        seeds = found.rows.count(i)
+        cells = found.cells(i)
         values = [c.text(i) + (" *" if best == i else "") for c, best in zip(columns, bests, strict=True)]
         lines.append([*cells, str(seeds), *values])
         table.add_row(*cells, str(seeds), *(f"[bold]{v}[/bold]" if v.endswith("*") else v for v in values))
@@ -173,7 +216,7 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     if csv_file:
         with open(csv_file, "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([*(labels.values() or ["run"]), "seeds", *(c.key for c in columns)])
+            writer.writerow([*found.names(), "seeds", *(c.key for c in columns)])
             writer.writerows(lines)
 
 
@@ -183,12 +226,13 @@ def _customary(record: dict[str, Any]) -> bool:
     return not (levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
 
 
-def make_columns(runs: list[RunFolder], rows: list[int], wanted: Sequence[str]) -> list[Column]:
-    """One column per metric and protocol; likelihood before sample quality, as the runs have them."""
+def make_columns(runs: list[RunFolder], rows: list[int], wanted: Callable[[dict[str, Any]], bool]) -> list[Column]:
+    """One column per metric and protocol, of the records that are wanted; likelihood before sample quality, as the runs have
+    them."""
     columns: dict[str, Column] = {}
     for run, row in zip(runs, rows, strict=True):
         for record in run.metrics():
-            if not (any(part in record["key"] for part in wanted) if wanted else _customary(record)):
+            if not wanted(record):
                 continue
             protocol = {**record["protocol"], "checkpoint": record["checkpoint"], "ema": record["ema"]}
             identity = json.dumps([record["key"], protocol], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Sample: draw from a trained run, whole examples or what is missing of some."""
+"""Sample: draw from a trained run, whole examples or what is missing of some; or decode points of its latent space."""
 
 from pathlib import Path
 
@@ -15,32 +15,39 @@ from genexp.runs.complete import check_completion, complete, save
 from genexp.runs.config import ConfigError, check_targets, instantiate
 from genexp.runs.evaluate import device_of, load_model
 from genexp.runs.folder import RunFolder
+from genexp.runs.latent import check_latent, latent, name_of
 
 
 def sample(config: DictConfig, console: Console) -> None:
     """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, a PNG where the data have
-    a picture, and of sound ``<output>-<i>.wav``. With ``complete``, see :func:`genexp.runs.complete.complete`.
+    a picture, and of sound ``<output>-<i>.wav``. With ``complete``, see :func:`genexp.runs.complete.complete`, with
+    ``latent``, :func:`genexp.runs.latent.latent`.
 
     Raises:
         ConfigError: no such run, labels or knobs that the model does not have.
     """
-    if config.complete is not None:
+    what = "sample"
+    if config.latent is not None:
+        check_latent(config)
+        what = name_of(config)
+    elif config.complete is not None:
         check_completion(config)
+        what = f"complete-{config.complete}-{config.split}"
     folder = RunFolder.existing(config.run)
     extra = list(config.allow_targets)
     trained = folder.config()
     check_targets(trained, extra)
     model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
-    what = "sample" if config.complete is None else f"complete-{config.complete}-{config.split}"
     output = folder.samples / f"{what}-{config.checkpoint}-seed{config.seed}"
     output = Path(config.output) if config.output else output
     torch.manual_seed(key(config.seed, "sample"))
     try:
-        if config.complete is None:
+        if config.complete is None and config.latent is None:
             written = _draw(config, model, folder, output, trained.data.get("sample_rate"), console)
         else:
             data = instantiate(trained, "data", extra)
-            written = complete(config, model, data, output, console)
+            of_examples = complete if config.latent is None else latent
+            written = of_examples(config, model, data, output, console)
     except ConfigError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:

@@ -129,8 +129,9 @@ def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Cons
     """Write the final values and end the W&B runs: the next job in this process is then a run of its own.
 
     The values of ``metrics.json`` go to the summary under their keys (those of another checkpoint than the best one with its
-    name behind, ``test/nll_nats@last``), and with all that belongs to them into the table ``final_metrics``; likelihoods of
-    single classes into ``likelihood_by_class``; the protocol that all values share into the config.
+    name behind, ``test/nll_nats@last``, those of a sampler with knobs with them, ``@temperature=0.7``), and with all that belongs
+    to them into the table ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``; the protocol that all
+    values share into the config.
     """
     for logger in loggers:
         try:
@@ -157,6 +158,8 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
     summary = cost(folder)
     for record in records:
         suffix = "" if record["checkpoint"] == "best" else f"@{record['checkpoint']}"
+        if knobs := record["protocol"].get("knobs"):
+            suffix += f"@{knobs}"
         summary[record["key"] + suffix] = record["value"]
     logger.experiment.summary.update(summary)
     if records:

@@ -186,6 +186,7 @@ def finish(
     grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
     with sampling_bar(model, console):
         grid.draw(trainer, model, "final")
+        grid.draw_traversals(trainer, model, "final")
     about = about_checkpoint(model, config, "best")
     records = compute(model, data, metrics, config.evaluation.split, config.seed, about, console)
     folder.add_metrics(records)

@@ -48,6 +48,7 @@ def fidelity(cache_dir=None, **changes):
     arguments = dict(
         extractor=MnistCNN(),
         n=200,
+        knobs={},
         reference="train",
         batch_size=64,
         kid_subset_size=50,
@@ -229,6 +230,22 @@ def test_samples_are_keyed_and_disturb_nothing():
 def test_too_small_numbers_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         fidelity(**changes)
+
+
+class Dark(Uniform):
+    """Noise from 0 to the knob."""
+
+    def draw(self, n, y, *, top=255):
+        return (torch.rand(n, *self.shape) * top).to(torch.uint8)
+
+
+def test_knobs_reach_the_sampler_and_the_protocol_and_unknown_ones_are_refused():
+    data, model = Tensors(train=noise(99, 1, 8, 8)), Dark((1, 8, 8))
+    plain, dark = (fidelity(knobs=knobs).compute(model, data, "test", 0)[0] for knobs in ({}, {"top": 3}))
+    assert dark.protocol == plain.protocol | {"knobs": "top=3"} and dark.key == plain.key
+    assert dark.value > 2 * plain.value
+    assert fidelity(knobs={"top": 3}).refusal(model, data) is None
+    assert "knobs.tip=3: the sampler of Dark has the knobs top" in fidelity(knobs={"tip": 3}).refusal(model, data)
 
 
 def test_unfit_data_are_refused_with_a_reason():

@@ -166,6 +166,15 @@ def test_the_mean_is_the_nearest_level_to_the_mean_of_many_draws(levels):
         assert found.shape == (6,) and (found - drawn).abs().max() < 0.6
 
 
+@pytest.mark.parametrize("make", [lambda: Bernoulli(2), lambda: Categorical(5)])
+def test_the_expectation_is_the_mean_before_it_is_rounded(float64, make):
+    observation, levels = make(), 2 if isinstance(make(), Bernoulli) else 5
+    params = draw(observation, 1.0).double()
+    expected = (log_probs(observation, params, levels).exp() * torch.arange(levels)[:, None]).sum(0)
+    assert torch.allclose(observation.expectation(params), expected)
+    assert torch.equal(expected.round().to(torch.uint8), observation.mean(params))
+
+
 def test_the_mean_of_a_bernoulli_and_of_a_normal():
     params = torch.tensor([[[-0.1, 0.1]]])
     assert Bernoulli(2).mean(params).tolist() == [[0, 1]]
