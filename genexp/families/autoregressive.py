@@ -136,20 +136,19 @@ class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
         """``x`` with all but ``given`` drawn, in one order."""
         network, g = self.network, self.network.group
         permutation = network.permutation(order)
-        kept = given.flatten()[permutation].tolist()
-        permutation = permutation.to(self.device)
+        kept = given.flatten()[permutation].view(-1, g)
+        whole, partly = kept.all(1).tolist(), kept.any(1).tolist()
+        kept, permutation = kept.to(self.device), permutation.to(self.device)
         x = x.flatten(1)[:, permutation]
         canvas = torch.zeros(x.shape, dtype=self.dtype, device=self.device)
         decoder = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
-        for t in self.track(range(network.steps), "sampling"):
+        steps = zip(x.split(g, dim=1), canvas.split(g, dim=1), strict=True)
+        for t, (now, scaled) in zip(self.track(range(network.steps), "sampling"), steps, strict=True):
             params = decoder(canvas, t)
-            now = slice(t * g, t * g + g)
-            if not all(kept[now]):
+            if not whole[t]:
                 drawn = self.observation.sample(params.unsqueeze(2), temperature)
-                if any(kept[now]):
-                    drawn = torch.where(torch.tensor(kept[now], device=self.device), x[:, now], drawn)
-                x[:, now] = drawn
-            canvas[:, now] = unit(x[:, now], self.levels)
+                now.copy_(torch.where(kept[t], now, drawn) if partly[t] else drawn)
+            scaled.copy_(unit(now, self.levels))
         return x[:, permutation.argsort()].view(-1, *self.shape)
 
 

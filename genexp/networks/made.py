@@ -112,8 +112,8 @@ class IncrementalDecoder:
 
     Before step t (of 0, ..., D - 1) the first t inputs are known, so that the hidden units of degree t can be computed, layer
     after layer. They are kept sorted by degree: what a unit is connected to comes first in the layer below, and no mask is
-    needed. Of the weights each step gathers the few that it needs, so that all steps together gather, and multiply by, every
-    unmasked weight once.
+    needed. The weights of a hidden layer are gathered step by step, those of the output once; all steps together multiply
+    by every unmasked weight once. Units lie in rows, ``(width, n)``, so that those of a step are one block of memory.
     """
 
     def __init__(self, network: MADE, n: int, y: Tensor | None, order: int) -> None:
@@ -123,30 +123,37 @@ class IncrementalDecoder:
         steps = torch.arange(network.dims)
         self.known = [torch.searchsorted(d.sort().values, steps, right=True).tolist() for d in degrees[1:]]
         """Of each layer, how many hidden units have a degree of at most t."""
-        self.sequence, *self.units = (d.argsort().to(device) for d in degrees)
+        sequence, *self.units = (d.argsort().to(device) for d in degrees)
         """Indices of the inputs and of each layer's units, sorted by degree."""
-        self.places = self.sequence.tolist()
-        self.offsets = [layer.bias[None, units] for layer, units in zip(network.layers, self.units, strict=True)]
+        self.inputs = [sequence, *self.units[:-1]] if network.random_order else [None, *self.units[:-1]]
+        """Of each layer, which columns of its weights come first; None for the columns as they are."""
+        self.offsets = [layer.bias[units, None] for layer, units in zip(network.layers, self.units, strict=True)]
         if network.label is not None:
-            self.offsets[0] = self.offsets[0] + network.label.weight[self.units[0]][:, y].t()
-        self.hidden = [offset.new_empty(n, len(units)) for offset, units in zip(self.offsets, self.units, strict=True)]
-        rows = (network.num_params, network.dims, -1)
-        self.bias = network.output.bias.view(rows[:2])
-        self.output = network.output.weight.view(rows)
-        self.direct = None if network.direct is None else network.direct.weight.view(rows)
+            self.offsets[0] = self.offsets[0] + network.label.weight[self.units[0]][:, y]
+        self.hidden = [offset.new_empty(len(units), n) for offset, units in zip(self.offsets, self.units, strict=True)]
+        self.bias = self._by_step(network.output.bias.unsqueeze(1), None)
+        self.output = self._by_step(network.output.weight, self.units[-1])
+        self.direct = None if network.direct is None else self._by_step(network.direct.weight, self.inputs[0])
+        self.order = sequence.tolist()
+
+    def _by_step(self, weight: Tensor, columns: Tensor | None) -> tuple[Tensor, ...]:
+        """The rows of each dimension, ``(P, width)``, with sorted columns: ``(P D, width)``."""
+        weight = weight if columns is None else weight.index_select(1, columns)
+        return weight.view(self.network.num_params, self.network.dims, -1).unbind(1)
 
     def __call__(self, canvas: Tensor, t: int) -> Tensor:
-        inputs = earlier = self.sequence[:t]
-        known = canvas[:, :t]
-        for i, layer in enumerate(self.network.layers):
-            first, last = self.known[i][t - 1] if t > 0 else 0, self.known[i][t]
+        before, known = t, canvas[:, :t].t()
+        for layer, hidden, offset, units, columns, ends in zip(
+            self.network.layers, self.hidden, self.offsets, self.units, self.inputs, self.known, strict=True
+        ):
+            first, last = ends[t - 1] if t > 0 else 0, ends[t]
             if last > first:
-                weight = layer.weight.index_select(0, self.units[i][first:last]).index_select(1, inputs)
-                pre = torch.addmm(self.offsets[i][:, first:last], known, weight.t())
-                self.hidden[i][:, first:last] = self.network.activation(pre)
-            inputs, known = self.units[i][:last], self.hidden[i][:, :last]
-        place = self.places[t]
-        params = torch.addmm(self.bias[:, place], known, self.output[:, place].index_select(1, inputs).t())
+                weight = layer.weight.index_select(0, units[first:last])
+                weight = weight[:, :before] if columns is None else weight.index_select(1, columns[:before])
+                hidden[first:last] = self.network.activation(torch.addmm(offset[first:last], weight, known))
+            before, known = last, hidden[:last]
+        place = self.order[t]
+        params = torch.addmm(self.bias[place], self.output[place][:, :before], known)
         if self.direct is not None:
-            params = torch.addmm(params, canvas[:, :t], self.direct[:, place].index_select(1, earlier).t())
-        return params
+            params = torch.addmm(params, self.direct[place][:, :t], canvas[:, :t].t())
+        return params.t().contiguous()  # draws of random numbers go by the layout
