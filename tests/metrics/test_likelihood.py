@@ -43,7 +43,7 @@ def test_one_example_has_no_standard_error():
 
 def test_bounds_have_their_own_keys_and_kind():
     data = Tensors(2, validation=images(levels=2))
-    values = BoundNLL(ks=[1, 50], limit=None).compute(Noisy(data.shape, 2), data, "validation", 0)
+    values = BoundNLL(ks=[1, 50], limit=None, repeats=1).compute(Noisy(data.shape, 2), data, "validation", 0)
     names = [f"validation/nll_bound_{unit}_k{k}" for k in (1, 50) for unit in ("nats", "bpd")]
     assert [v.key for v in values] == names
     assert {v.kind for v in values} == {"bound"}
@@ -52,7 +52,7 @@ def test_bounds_have_their_own_keys_and_kind():
 
 
 def test_draws_are_keyed_and_disturb_nothing():
-    data, metric = Tensors(256, test=images()), BoundNLL(ks=[5, 1], limit=None)
+    data, metric = Tensors(256, test=images()), BoundNLL(ks=[5, 1], limit=None, repeats=1)
     model = Noisy(data.shape).train()
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -61,7 +61,7 @@ def test_draws_are_keyed_and_disturb_nothing():
     torch.rand(7)
     assert metric.compute(model, data, "test", 3) == first
     assert metric.compute(model, data, "test", 4)[0].value != first[0].value
-    alone = BoundNLL(ks=[1], limit=None).compute(model, data, "test", 3)
+    alone = BoundNLL(ks=[1], limit=None, repeats=1).compute(model, data, "test", 3)
     assert alone == first[2:]
 
 
@@ -73,7 +73,7 @@ def test_limit_takes_the_first_examples(limit):
         def bound(self, x, y=None, k=1):
             return -y.double()
 
-    value = BoundNLL(ks=[1], limit=limit).compute(Bounded(data.shape), data, "test", 0)[0]
+    value = BoundNLL(ks=[1], limit=limit, repeats=1).compute(Bounded(data.shape), data, "test", 0)[0]
     n = min(limit, 10)
     assert value.n == value.protocol["examples"] == n and value.value == (n - 1) / 2
 
@@ -81,13 +81,13 @@ def test_limit_takes_the_first_examples(limit):
 @pytest.mark.parametrize("ks", [[], [0], [3, 3]])
 def test_bad_ks_are_named(ks):
     with pytest.raises(ValueError, match="ks="):
-        BoundNLL(ks=ks, limit=None)
+        BoundNLL(ks=ks, limit=None, repeats=1)
     with pytest.raises(ValueError, match="limit=0"):
-        BoundNLL(ks=[1], limit=0)
+        BoundNLL(ks=[1], limit=0, repeats=1)
 
 
 def test_a_model_without_the_capability_is_refused():
     data = Tensors(256, test=images())
     assert ExactNLL().refusal(Uniform(data.shape), data) is None
-    refusal = BoundNLL(ks=[1], limit=None).refusal(Uniform(data.shape), data)
+    refusal = BoundNLL(ks=[1], limit=None, repeats=1).refusal(Uniform(data.shape), data)
     assert refusal == "needs LikelihoodBound, which Uniform does not provide"
