@@ -103,7 +103,9 @@ class Latents(Metric):
             value("active_units", {"value": active}, "max", unit="", threshold=self.active_threshold, of=units),
         ]
         if aggregate is not None:
-            values.append(value("mutual_information_nats", mean(found.log_q - aggregate), "max", at_most=log(n)))
+            values.append(
+                value("mutual_information_nats", mean(found.log_q - aggregate), "max", at_most=round(log(n), 2))
+            )
             values.append(value("aggregate_kl_nats", mean(aggregate - found.log_prior), "min"))
         scale = 2.0 * units
         mmd = inverse_multiquadratic_mmd(found.z, prior, scale, max(1, self.pairs_at_once // n))
