@@ -94,7 +94,7 @@ class AnnealedNLL(Metric):
                     sampler = self._tuned(model, model.decode(z, y, 1.0), y, f"AIS, simulated {where}")
                     lower.append(sampler.forward(self._prior(model, len(x)))[0].cpu())
                     upper.append(sampler.reverse(z.expand(self.chains, *z.shape)).cpu())
-        settings = {"chains": self.chains, "steps": self.steps, "leapfrog_steps": self.leapfrog_steps}
+        settings = {name: getattr(self, name) for name in ("chains", "steps", "steepness", "leapfrog_steps")}
         accepted = round(torch.cat(acceptance).mean().item(), 2)
         Console().print(f"  AIS: {accepted:.0%} of the transitions accepted", style="dim", highlight=False)
         labelled = torch.cat(labels) if labels else None

@@ -34,10 +34,10 @@ def test_it_is_the_likelihood_of_the_decoder(float64, capsys):
     assert (nll.key, gap.key) == ("test/nll_ais_nats", "test/ais_gap_nats") and {nll.kind, gap.kind} == {"estimate"}
     assert nll.n == gap.n == 30 and nll.protocol["chains"] == 10 and gap.protocol["examples_from"] == "model"
     assert abs(nll.value - exact) < 0.05 and nll.stderr > 0.1
-    assert abs(gap.value) < 0.1
+    assert -0.05 < gap.value < 0.4
     assert "transitions accepted" in capsys.readouterr().out
     few = measure(x, steps=2, chains=1)
-    assert few[1].value > 10 * abs(gap.value) and few[0].value > exact + 1
+    assert few[1].value > 5 * abs(gap.value) and few[0].value > exact + 1
     state = torch.get_rng_state()
     assert measure(x, steps=2, chains=1) == few and torch.equal(torch.get_rng_state(), state)
 

@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from genexp.metrics.latents import Latents
 from genexp.probability.posteriors import DiagonalGaussian
 
-N = 3000
+N = 1000
 SLOPE, STD, WEIGHT = [0.9, 0.05, 0.3], [0.5, 0.8, 1.0], [1.0, 0.0, 2.0]
 
 
@@ -46,8 +46,8 @@ def test_every_value_is_that_of_the_closed_form(x):
     ):
         value = found[name]
         assert value.n == N and value.unit == "nats" and value.kind == "estimate"
-        assert abs(value.value - expected) < 4 * value.stderr + 0.01, name  # a bias of the order of 1 / N
-        assert value.stderr < 0.1
+        assert abs(value.value - expected) < 4 * value.stderr + 0.02, name  # a bias of the order of 1 / N
+        assert value.stderr < 0.5
     parts = found["rate_nats"].parts
     assert list(parts) == ["0", "1", "2"]
     assert sum(part["value"] for part in parts.values()) == pytest.approx(found["rate_nats"].value)

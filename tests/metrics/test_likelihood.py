@@ -81,11 +81,11 @@ def test_limit_takes_the_first_examples(limit):
 def test_repeats_are_averaged_and_their_spread_is_recorded():
     data, model = Tensors(2, test=images(levels=2)), Noisy((1, 2, 3), 2)
     one = BoundNLL(ks=[5], limit=None, repeats=1).compute(model, data, "test", 0)
-    nats, bpd, spread = BoundNLL(ks=[5], limit=None, repeats=400).compute(model, data, "test", 0)
+    nats, bpd, spread = BoundNLL(ks=[5], limit=None, repeats=100).compute(model, data, "test", 0)
     assert spread.key == "test/nll_bound_nats_k5_repeat_sd" and spread.kind == "estimate"
     assert [nats.key, bpd.key] == [value.key for value in one] and nats.protocol == one[0].protocol  # one column
-    assert spread.value == pytest.approx((1 / 5) / math.sqrt(12 * len(data.tensors("test")[0])), rel=0.15)
-    assert nats.value == pytest.approx(6 * math.log(2) + 0.1, abs=4 * spread.value / 20) != one[0].value
+    assert spread.value == pytest.approx((1 / 5) / math.sqrt(12 * len(data.tensors("test")[0])), rel=0.3)
+    assert nats.value == pytest.approx(6 * math.log(2) + 0.1, abs=4 * spread.value / 10) != one[0].value
     assert nats.stderr < one[0].stderr / 5  # all examples are alike, and the draws average out
 
 

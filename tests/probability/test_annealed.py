@@ -8,7 +8,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from genexp.probability.annealed import AnnealedSampler, hamiltonian_step, sigmoid_schedule
 
-LATENT, SIGMA = 3, 0.5
+LATENT, SIGMA = 3, 1.0
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_schedule_is_a_sigmoid_from_0_to_1():
 def test_the_transition_leaves_its_target_as_it_is(float64):
     """Also where many proposals are refused."""
     torch.manual_seed(0)
-    scale, n = torch.tensor([0.5, 1.0, 2.0]), 20_000
+    scale, n = torch.tensor([0.5, 1.0, 2.0]), 10_000
     target = Normal(torch.tensor([1.0, 0.0, -2.0]), scale)
     z = target.sample((n, 2))
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_a_proposal_out_of_all_bounds_is_refused(float64):
 def test_the_evidence_is_between_forward_and_reverse_and_the_gap_shrinks(gaussian):
     gaps = []
     for steps in (5, 50):
-        sampler, z, exact = gaussian(2000, steps)
+        sampler, z, exact = gaussian(1000, steps)
         lower, accepted = sampler.forward(torch.randn(1, *z.shape))
         upper = sampler.reverse(z.unsqueeze(0))
         for below, above in ((lower, exact), (exact, upper)):
@@ -81,14 +81,14 @@ def test_the_evidence_is_between_forward_and_reverse_and_the_gap_shrinks(gaussia
 
 def test_the_weights_have_no_bias(gaussian):
     """E[w] = p(x) forwards and E[w] = 1 / p(x) backwards, even with few temperatures."""
-    sampler, z, exact = gaussian(4000, 25)
+    sampler, z, exact = gaussian(2000, 25)
     ratios = (sampler.forward(torch.randn(1, *z.shape))[0] - exact).exp(), (exact - sampler.reverse(z[None])).exp()
     for ratio in ratios:
-        assert abs(ratio.mean() - 1) < 4 * ratio.std() / len(z) ** 0.5 < 0.1
+        assert abs(ratio.mean() - 1) < 4 * ratio.std() / len(z) ** 0.5 < 0.2
 
 
 def test_many_chains_find_the_evidence(gaussian):
-    sampler, z, exact = gaussian(20, 60, chains=40)
+    sampler, z, exact = gaussian(20, 50, chains=40)
     lower = sampler.forward(torch.randn(40, *z.shape))[0]
     upper = sampler.reverse(z.expand(40, *z.shape))
     assert (lower - exact).abs().mean() < 0.15 and (lower - exact).abs().max() < 0.6
