@@ -25,6 +25,7 @@ class Value:
             extractor and its hash, number of samples, ...); plain strings and numbers.
         by_class: the same value on the examples of each label alone, by label: ``value``, ``stderr`` and ``n``; None where
             there are no labels.
+        parts: the terms whose sum ``value`` is, by name: ``value`` and ``stderr``; None where it is no such sum.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Value:
     stderr: float | None
     protocol: dict[str, Any]
     by_class: dict[str, dict[str, Any]] | None = None
+    parts: dict[str, dict[str, Any]] | None = None
 
     def record(self) -> dict[str, Any]:
         """As a plain dictionary, for ``metrics.json``."""

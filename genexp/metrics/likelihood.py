@@ -1,20 +1,21 @@
 """Negative log-likelihoods: exact, and bounded from above by stochastic lower bounds on log p."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
 from genexp.metrics.base import Metric, Value
+from genexp.metrics.examples import check_limit, mean, pieces
 from genexp.probability.quantize import bits_per_dim
 from genexp.probability.randomness import keyed_draws
+
+DRAWS_AT_ONCE = 200_000
+"""Of latent variables in one call of a model's bound: the work of a few seconds, after which the bar moves."""
 
 
 class ExactNLL(Metric):
@@ -26,11 +27,12 @@ class ExactNLL(Metric):
     requires = (ExactLikelihood,)
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
-        def score(batch: int, x: Tensor, y: Tensor | None) -> Tensor:
+        def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
             return model.log_prob(x, y)
 
-        nats, labels = _negative_scores(score, model, data, split, limit=None)
-        return _values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
+        batches = pieces(model, data, split, limit=None, at_once=DRAWS_AT_ONCE, what="likelihood")
+        nats, labels = negative_scores(score, model, batches)
+        return likelihood_values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
 
 
 class BoundNLL(Metric):
@@ -40,67 +42,80 @@ class BoundNLL(Metric):
     ``L_k = E[log 1/k sum_i p(x, z_i) / q(z_i | x)]``, one logarithm per example, then the mean over examples.
 
     Values: ``<split>/nll_bound_nats_k<k>`` and, for discrete data, ``<split>/nll_bound_bpd_k<k>``; kind
-    ``bound``. The standard error covers the choice of examples and the draws together.
+    ``bound``. The standard error covers the choice of examples and the draws together. With several repeats the value is
+    their mean, which has the same expectation and so the same protocol, and ``<split>/nll_bound_nats_k<k>_repeat_sd``, kind
+    ``estimate``, is their standard deviation: what the draws alone do to the mean over the split.
 
     Args:
         ks: numbers of draws per example, each at least 1, all different.
         limit: evaluate the first ``limit`` examples only; None for all of the split.
+        repeats: of the whole estimate with other draws, at least 1.
     """
 
     requires = (LikelihoodBound,)
 
-    def __init__(self, *, ks: Sequence[int], limit: int | None) -> None:
+    def __init__(self, *, ks: Sequence[int], limit: int | None, repeats: int) -> None:
         if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
             raise ValueError(f"ks={list(ks)}: must be at least one number of draws, each at least 1, all different")
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit={limit}: must be at least 1, or null for all examples")
+        check_limit(limit)
+        if repeats < 1:
+            raise ValueError(f"repeats={repeats}: must be at least 1")
         self.ks = tuple(ks)
         self.limit = limit
+        self.repeats = repeats
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         values = []
         for k in self.ks:
+            runs = []
+            for repeat in range(self.repeats):
+                again = ("repeat", repeat) if repeat else ()
 
-            def score(batch: int, x: Tensor, y: Tensor | None, k: int = k) -> Tensor:
-                with keyed_draws(model.device, seed, "bound", k, batch):
-                    return model.bound(x, y, k)
+                def score(index: int, x: Tensor, y: Tensor | None, k: int = k, again: tuple = again) -> Tensor:
+                    with keyed_draws(model.device, seed, "bound", k, index, *again):
+                        return model.bound(x, y, k)
 
-            nats, labels = _negative_scores(score, model, data, split, self.limit)
-            values += _values(nats, labels, model, data, split, name="nll_bound", suffix=f"_k{k}", kind="bound")
+                what = f"bound, k={k:,}" + (f", {repeat + 1} of {self.repeats}" if self.repeats > 1 else "")
+                at_once = max(1, DRAWS_AT_ONCE // k)
+                batches = pieces(model, data, split, limit=self.limit, at_once=at_once, what=what)
+                nats, labels = negative_scores(score, model, batches)
+                runs.append(nats)
+            nats, suffix = torch.stack(runs), f"_k{k}"
+            found = likelihood_values(
+                nats.mean(0), labels, model, data, split, name="nll_bound", suffix=suffix, kind="bound"
+            )
+            values += found
+            if self.repeats > 1:
+                spread = Value(
+                    key=f"{found[0].key}_repeat_sd",
+                    value=nats.mean(1).std().item(),
+                    unit="nats",
+                    kind="estimate",
+                    direction="min",
+                    n=found[0].n,
+                    stderr=None,
+                    protocol=found[0].protocol | {"repeats": self.repeats},
+                )
+                values.append(spread)
         return values
 
 
-def _negative_scores(
+def negative_scores(
     score: Callable[[int, Tensor, Tensor | None], Tensor],
     model: GenerativeModule,
-    data: LightningDataModule,
-    split: str,
-    limit: int | None,
+    batches: Iterable[tuple[int, Tensor, Tensor | None]],
 ) -> tuple[Tensor, Tensor | None]:
-    """``-score(batch index, x, y)`` of every example, or of the first ``limit``: ``(N,)`` float64, nats; and the labels
-    ``(N,)``, or None."""
-    console = Console()
-    batches = track(
-        data.loader(split),
-        description=f"likelihood, {split}",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    parts, labels, missing = [], [], math.inf if limit is None else limit
+    """``-score(index, x, y)`` of every example of ``batches``: ``(N,)`` float64, nats; and the labels ``(N,)``, or None."""
+    parts, labels = [], []
     with model.evaluating(), torch.no_grad():
-        for index, (x, y) in enumerate(batches):
-            x, y = (None if part is None else part[: min(missing, len(x))].to(model.device) for part in (x, y))
+        for index, x, y in batches:
             parts.append(-score(index, x, y).double().cpu())
             if y is not None:
                 labels.append(y.cpu())
-            missing -= len(x)
-            if missing <= 0:
-                break
     return torch.cat(parts), torch.cat(labels) if labels else None
 
 
-def _values(
+def likelihood_values(
     nats: Tensor,
     labels: Tensor | None,
     model: GenerativeModule,
@@ -109,17 +124,13 @@ def _values(
     *,
     name: str,
     suffix: str,
-    kind: Literal["exact", "bound"],
+    kind: Literal["exact", "bound", "estimate"],
+    settings: Mapping[str, Any] | None = None,
 ) -> list[Value]:
     """The mean of ``nats`` ``(N,)`` with its standard error, in nats and, for discrete data, in bits/dim; over all examples
-    and over those of each label."""
-    protocol = data.protocol(split) | {"conditional": model.conditional, "examples": len(nats)}
+    and over those of each label. ``settings`` are added to the protocol."""
+    protocol = data.protocol(split) | {"conditional": model.conditional, "examples": len(nats)} | dict(settings or {})
     classes = {} if labels is None else {str(label): nats[labels == label] for label in labels.unique().tolist()}
-
-    def mean(part: Tensor, scale: float) -> dict[str, Any]:
-        n = len(part)
-        stderr = part.std().item() / math.sqrt(n) * scale if n > 1 else None
-        return {"value": part.mean().item() * scale, "stderr": stderr, "n": n}
 
     def value(unit: str, label: str, scale: float) -> Value:
         return Value(

@@ -68,7 +68,7 @@ class Bernoulli(Observation):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = promoted(params[:, 0])
-        return x.to(logits.dtype) * logits - F.softplus(logits)
+        return F.softplus(logits).neg_().addcmul_(x.to(logits.dtype), logits)  # in place: the bounds are made of this
 
     def sample(self, params: Tensor, temperature: float = 1.0) -> Tensor:
         return torch.bernoulli(torch.sigmoid(params[:, 0] / temperature)).to(torch.uint8)

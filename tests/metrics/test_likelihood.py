@@ -43,7 +43,7 @@ def test_one_example_has_no_standard_error():
 
 def test_bounds_have_their_own_keys_and_kind():
     data = Tensors(2, validation=images(levels=2))
-    values = BoundNLL(ks=[1, 50], limit=None).compute(Noisy(data.shape, 2), data, "validation", 0)
+    values = BoundNLL(ks=[1, 50], limit=None, repeats=1).compute(Noisy(data.shape, 2), data, "validation", 0)
     names = [f"validation/nll_bound_{unit}_k{k}" for k in (1, 50) for unit in ("nats", "bpd")]
     assert [v.key for v in values] == names
     assert {v.kind for v in values} == {"bound"}
@@ -52,7 +52,7 @@ def test_bounds_have_their_own_keys_and_kind():
 
 
 def test_draws_are_keyed_and_disturb_nothing():
-    data, metric = Tensors(256, test=images()), BoundNLL(ks=[5, 1], limit=None)
+    data, metric = Tensors(256, test=images()), BoundNLL(ks=[5, 1], limit=None, repeats=1)
     model = Noisy(data.shape).train()
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -61,7 +61,7 @@ def test_draws_are_keyed_and_disturb_nothing():
     torch.rand(7)
     assert metric.compute(model, data, "test", 3) == first
     assert metric.compute(model, data, "test", 4)[0].value != first[0].value
-    alone = BoundNLL(ks=[1], limit=None).compute(model, data, "test", 3)
+    alone = BoundNLL(ks=[1], limit=None, repeats=1).compute(model, data, "test", 3)
     assert alone == first[2:]
 
 
@@ -73,21 +73,49 @@ def test_limit_takes_the_first_examples(limit):
         def bound(self, x, y=None, k=1):
             return -y.double()
 
-    value = BoundNLL(ks=[1], limit=limit).compute(Bounded(data.shape), data, "test", 0)[0]
+    value = BoundNLL(ks=[1], limit=limit, repeats=1).compute(Bounded(data.shape), data, "test", 0)[0]
     n = min(limit, 10)
     assert value.n == value.protocol["examples"] == n and value.value == (n - 1) / 2
+
+
+def test_repeats_are_averaged_and_their_spread_is_recorded():
+    data, model = Tensors(2, test=images(levels=2)), Noisy((1, 2, 3), 2)
+    one = BoundNLL(ks=[5], limit=None, repeats=1).compute(model, data, "test", 0)
+    nats, bpd, spread = BoundNLL(ks=[5], limit=None, repeats=100).compute(model, data, "test", 0)
+    assert spread.key == "test/nll_bound_nats_k5_repeat_sd" and spread.kind == "estimate"
+    assert [nats.key, bpd.key] == [value.key for value in one] and nats.protocol == one[0].protocol  # one column
+    assert spread.value == pytest.approx((1 / 5) / math.sqrt(12 * len(data.tensors("test")[0])), rel=0.3)
+    assert nats.value == pytest.approx(6 * math.log(2) + 0.1, abs=4 * spread.value / 10) != one[0].value
+    assert nats.stderr < one[0].stderr / 5  # all examples are alike, and the draws average out
+
+
+def test_large_batches_are_cut_where_k_is_large(monkeypatch):
+    monkeypatch.setattr("genexp.metrics.likelihood.DRAWS_AT_ONCE", 20)
+    sizes, labels = [], []
+
+    class Counting(Noisy):
+        def bound(self, x, y=None, k=1):
+            sizes.append(len(x))
+            labels.extend(y.tolist())
+            return -y.double()
+
+    data = Tensors(256, 10, test=(images(), torch.arange(10)))
+    value = BoundNLL(ks=[7], limit=7, repeats=1).compute(Counting(data.shape), data, "test", 0)[0]
+    assert sizes == [2, 2, 2, 1] and labels == list(range(7)) and value.value == 3
 
 
 @pytest.mark.parametrize("ks", [[], [0], [3, 3]])
 def test_bad_ks_are_named(ks):
     with pytest.raises(ValueError, match="ks="):
-        BoundNLL(ks=ks, limit=None)
+        BoundNLL(ks=ks, limit=None, repeats=1)
     with pytest.raises(ValueError, match="limit=0"):
-        BoundNLL(ks=[1], limit=0)
+        BoundNLL(ks=[1], limit=0, repeats=1)
+    with pytest.raises(ValueError, match="repeats=0"):
+        BoundNLL(ks=[1], limit=None, repeats=0)
 
 
 def test_a_model_without_the_capability_is_refused():
     data = Tensors(256, test=images())
     assert ExactNLL().refusal(Uniform(data.shape), data) is None
-    refusal = BoundNLL(ks=[1], limit=None).refusal(Uniform(data.shape), data)
+    refusal = BoundNLL(ks=[1], limit=None, repeats=1).refusal(Uniform(data.shape), data)
     assert refusal == "needs LikelihoodBound, which Uniform does not provide"
