@@ -140,7 +140,7 @@ def test_rates_in_closed_form_are_those_of_the_draws(float64):
 def test_bounds_grow_with_k_towards_the_likelihood(all_examples):
     """p(x) of all 16 images of 2x2, from draws of the prior: no bound exceeds it, and together they give all of it."""
     model = make_model((1, 2, 2), (None, 1), (1, 1), size=1.6, latent_channels=1)
-    space, n, draws = all_examples((1, 2, 2), 2), 100, 20_000
+    space, n, draws = all_examples((1, 2, 2), 2), 60, 20_000
     with torch.no_grad():
         logits = model.decoder(None, None, [torch.randn(draws, *shape) for shape in model.decoder.latent_shapes])[0]
         given = [model.observation.log_prob(logits, x.expand(draws, -1, -1, -1)).flatten(1).sum(1).exp() for x in space]
