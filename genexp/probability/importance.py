@@ -1,4 +1,4 @@
-"""Importance-weighted bounds on a log-likelihood."""
+"""Importance-weighted bounds on log p(x) (Burda, Grosse, Salakhutdinov, ICLR 2016)."""
 
 from collections.abc import Callable
 from math import log
@@ -8,15 +8,17 @@ from torch import Tensor
 
 
 def importance_bound(log_weights: Callable[[int], Tensor], k: int, at_once: int) -> Tensor:
-    """log (1/k) sum_i w_i (Burda, Grosse, Salakhutdinov 2016, equation 8).
+    """log (1/k) sum_i w_i over k draws, ``at_once`` at a time, by a running log-sum-exp: ``(B,)`` in nats.
+
+    In expectation at most log p(x) for weights w = p(x, z) / q(z | x), z ~ q (equation 8); the ELBO for k = 1.
 
     Args:
-        log_weights: draws as many weights as it is told for each example of a batch: log w ``(n, B)``, nats.
-        k: number of weights of each example, at least 1.
-        at_once: how many are drawn at once, at least 1: a running log-sum-exp keeps the memory independent of k.
+        log_weights: draws n times z for each x and returns log w ``(n, B)`` in nats.
+        k: number of draws, at least 1.
+        at_once: largest n, at least 1, which limits the memory.
 
-    Returns:
-        ``(B,)`` in nats.
+    Raises:
+        ValueError: k is below 1.
     """
     if k < 1:
         raise ValueError(f"k={k}: must be at least 1")

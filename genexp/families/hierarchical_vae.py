@@ -1,0 +1,120 @@
+"""Deep hierarchical VAE: many groups of latents, inferred from the top down (Child, ICLR 2021)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genexp.families.variational import Draws, VariationalModule, knob, repeated
+from genexp.networks.hierarchical import Group, grid_sides
+from genexp.probability.divergence import normal_kl
+from genexp.probability.observation import normal_log_prob, promoted
+from genexp.probability.quantize import unit
+
+
+class HierarchicalVAE(VariationalModule):
+    """Groups of latents z_1, ..., z_G on grids from coarse to fine, with diagonal Gaussians in the order of generation:
+
+        p(x, z) = p(z_1) p(z_2 | z_1) ... p(z_G | z_<G) p(x | z),    q(z | x) = q(z_1 | x) q(z_2 | z_1, x) ... q(z_G | z_<G, x).
+
+    The KL term is a sum over the groups, each in closed form given the draw of those above (equation 3 of Child 2021). A
+    class-conditional model gives the label to every group. Differences from the paper: log standard deviations are bounded, no
+    layer starts at 0, no step is skipped for the norm of its gradient (``training.gradient_clip_norm`` limits it), and the finest
+    grid may be coarser than the image, whose squares of pixels are then read and written at once.
+
+    Args:
+        encoder: called with ``shape``, ``sides``, ``channels``; makes the network x ``(B, C, S, S)`` in [0, 1] -> features of
+            every grid.
+        decoder: called with ``shape``, ``num_params``, ``sides``, ``num_classes``, ``channels``; makes the network features, y,
+            eps -> parameters of p(x | z), groups: see :class:`genexp.networks.hierarchical.TopDown`.
+        reductions: side of the image over that of each grid, from the top down; None for a side of 1.
+        channels: of the features on all grids, at least 1.
+        free_nats: free bits of each group for each example, at least 0: the objective takes the rate of a group that is below for
+            this value, so that it has no gradient (Kingma et al. 2016, equation 15, who average over the batch first).
+        latent_temperature: of the priors in samples, at least 0; 1 samples the model.
+        variational: see :class:`genexp.families.variational.VariationalModule`.
+
+    Raises:
+        ValueError: the grids do not fit the images, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        reductions: Sequence[int | None],
+        channels: int,
+        free_nats: float,
+        latent_temperature: float,
+        **variational: Any,
+    ) -> None:
+        super().__init__(**variational)
+        for name, value, least in (
+            ("channels", channels, 1),
+            ("free_nats", free_nats, 0),
+            ("latent_temperature", latent_temperature, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be at least {least}")
+        if self.k > 1 and free_nats:
+            raise ValueError(f"k={self.k}: the importance-weighted bound has no KL term; set free_nats 0")
+        common = {"shape": self.shape, "sides": grid_sides(self.shape, reductions), "channels": channels}
+        self.encoder = encoder(**common)
+        self.decoder = decoder(num_params=self.observation.num_params, num_classes=self.label_width, **common)
+        self.free_nats, self.latent_temperature = free_nats, latent_temperature
+
+    def encode(self, x: Tensor, y: Tensor | None) -> list[Tensor]:
+        """Features of every grid, from the top down. The label enters from the top only."""
+        return self.encoder(unit(x, self.levels))
+
+    def _descend(self, features: Sequence[Tensor], y: Tensor | None, draws: Draws) -> tuple[Tensor, list[Group]]:
+        """Parameters of p(x | z) and groups of z ~ q(z | x): those of k B examples, for features and labels of B."""
+        eps = [draws(*shape) for shape in self.decoder.latent_shapes]
+        k = len(eps[0])
+        features = [repeated(part, k) for part in features]
+        params, groups = self.decoder(features, repeated(y, k), [part.flatten(0, 1) for part in eps])
+        return params, [Group(*map(promoted, group)) for group in groups]
+
+    def terms(self, x: Tensor, y: Tensor | None, code: Sequence[Tensor], draws: Draws) -> tuple[Tensor, Tensor]:
+        params, groups = self._descend(code, y, draws)
+        rates = [normal_kl(g.mean, g.log_std, g.prior_mean, g.prior_log_std).flatten(1).sum(1) for g in groups]
+        return -self.observation.log_prob(params, x).flatten(1).sum(1), torch.stack(rates, dim=1)
+
+    def log_weights(self, x: Tensor, y: Tensor | None, code: Sequence[Tensor], draws: Draws) -> Tensor:
+        params, groups = self._descend(code, y, draws)
+        k = len(params) // len(x)
+        total = self.observation.log_prob(params, repeated(x, k)).flatten(1).sum(1)
+        for g in groups:
+            prior = normal_log_prob(g.z, g.prior_mean, g.prior_log_std)
+            posterior = normal_log_prob(g.eps, 0.0, torch.zeros_like(g.eps)) - g.log_std
+            total = total + (prior - posterior).flatten(1).sum(1)
+        return total.view(k, -1)
+
+    def weighed(self, rates: Tensor) -> Tensor:
+        return rates.clamp(min=self.free_nats).sum(1)
+
+    @torch.no_grad()
+    def rates(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """KL of every group, from the top down, given one draw of those above: ``(B, G)`` in nats. A group that is not used
+        has none."""
+        y = self.labels(y)
+        return self.terms(x, y, self.encode(x, y), lambda *shape: self._randn(1, len(x), *shape))[1]
+
+    def draw(
+        self, n: int, y: Tensor | None, *, temperature: float | None = None, latent_temperature: float | None = None
+    ) -> Tensor:
+        """z ~ p(z), then x ~ p(x | z). Temperatures in [0, inf), None for the model's own: ``latent_temperature`` multiplies the
+        standard deviations of the priors, ``temperature`` is that of p(x | z)."""
+        temperature = knob("temperature", temperature, self.temperature)
+        latent_temperature = knob("latent_temperature", latent_temperature, self.latent_temperature)
+        eps = [latent_temperature * self._randn(n, *shape) for shape in self.decoder.latent_shapes]
+        return self.observe(self.decoder(None, y, eps)[0], temperature)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """z ~ q(z | x), then x ~ p(x | z) at the model's temperature: ``(B, C, S, S)`` in the data space."""
+        y = self.labels(y)
+        params, _ = self._descend(self.encode(x, y), y, lambda *shape: self._randn(1, len(x), *shape))
+        return self.observe(params, self.temperature)

@@ -1,0 +1,160 @@
+"""What latent-variable models trained by a lower bound on log p(x) have in common, whatever their latents are."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.probability.importance import importance_bound
+from genexp.probability.observation import Observation
+
+Draws = Callable[..., Tensor]
+"""Called with a shape, returns the standard-normal draws ``(k, B, *shape)`` of one group of latents."""
+
+
+class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
+    """p(x) = E_{p(z)} p(x | z) with latents z in one or several groups, and a posterior q(z | x).
+
+    Args:
+        observation: called with ``levels``; makes the form of p(x | z).
+        beta: weight of the KL term in the objective (Higgins et al. 2017); at least 0, 1 for the ELBO. The bound that
+            is reported does not depend on it.
+        k: draws of z for each example of a training batch; above 1 the importance-weighted bound is trained (Burda et al.
+            2016), with ``beta`` 1 and no warm-up.
+        kl_warmup_images: the weight grows linearly from 0 to ``beta`` over this many training images; 0 for none.
+        chunk: at most this many z (but one for each example) are decoded at once by :meth:`bound`, which limits its
+            memory.
+        temperature: of p(x | z) in samples and reconstructions, at least 0; 1 samples the model whose likelihood is
+            bounded, 0 shows the means of p(x | z), as is common.
+        base: see :class:`genexp.families.base.GenerativeModule`.
+
+    Raises:
+        ValueError: an argument is out of range, or k > 1 goes with a weight of the KL term.
+    """
+
+    def __init__(
+        self,
+        *,
+        observation: Callable[..., Observation],
+        beta: float,
+        k: int,
+        kl_warmup_images: int,
+        chunk: int,
+        temperature: float,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        for name, value, least in (
+            ("beta", beta, 0),
+            ("k", k, 1),
+            ("kl_warmup_images", kl_warmup_images, 0),
+            ("chunk", chunk, 1),
+            ("temperature", temperature, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be at least {least}")
+        if k > 1 and (beta != 1 or kl_warmup_images):
+            raise ValueError(
+                f"k={k}: the importance-weighted bound has no weight of a KL term; set beta 1, kl_warmup_images 0"
+            )
+        self.observation = observation(levels=self.levels)
+        self.beta, self.k, self.kl_warmup_images = beta, k, kl_warmup_images
+        self.chunk, self.temperature = chunk, temperature
+
+    # --- what a model provides; labels ``y`` are those that the networks receive ----------------------------------
+
+    @abstractmethod
+    def encode(self, x: Tensor, y: Tensor | None) -> Any:
+        """What q(z | x, y) needs of x, and what is the same for every draw of z."""
+
+    @abstractmethod
+    def terms(self, x: Tensor, y: Tensor | None, code: Any, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Distortion -log p(x | z) ``(B,)`` and rates ``(B, G)`` of the groups of latents, in nats, for one draw (k = 1) of
+        z from q; the expectation of their sum is the negative ELBO."""
+
+    @abstractmethod
+    def log_weights(self, x: Tensor, y: Tensor | None, code: Any, draws: Draws) -> Tensor:
+        """log p(x, z) - log q(z | x) in nats for z ~ q: ``(k, B)``."""
+
+    # --- what every model has ---------------------------------------------------------------------------------
+
+    @property
+    def kl_weight(self) -> float:
+        """Present weight of the KL term."""
+        warm = min(1.0, self.images_seen / self.kl_warmup_images) if self.kl_warmup_images else 1.0
+        return self.beta * warm
+
+    def weighed(self, rates: Tensor) -> Tensor:
+        """What the objective takes for the rate: rates ``(B, G)`` -> ``(B,)``, their sum."""
+        return rates.sum(1)
+
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """``loss`` = distortion + weight * rate, with the full ``beta`` in evaluation mode; ``distortion`` = -E_q log p(x|z)
+        by one draw, ``rate`` = KL(q(z|x) || p(z)), ``elbo`` of both. With k > 1 ``loss`` is the negative of :meth:`bound`,
+        and ``elbo`` the mean over its k draws. All in nats, ``(B,)``."""
+        y = self.labels(y)
+        code = self.encode(x, y)
+
+        def draws(*shape: int) -> Tensor:
+            return self.noise(len(x), self.k, *shape).transpose(0, 1)
+
+        if self.k > 1:
+            weights = self.log_weights(x, y, code, draws)
+            return {"loss": log(self.k) - weights.logsumexp(0), "elbo": weights.mean(0).detach()}
+        distortion, rates = self.terms(x, y, code, draws)
+        weight, rate = self.kl_weight if self.training else self.beta, rates.sum(1)
+        return {
+            "loss": distortion + weight * self.weighed(rates),
+            "elbo": (-distortion - rate).detach(),
+            "distortion": distortion.detach(),
+            "rate": rate.detach(),
+        }
+
+    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+        """Importance-weighted bound log (1/k) sum_i p(x, z_i) / q(z_i | x), z_i ~ q (Burda et al. 2016, equation 8).
+
+        Args:
+            x: ``(B, *shape)`` in the data space.
+            y: labels ``(B,)``, or None.
+            k: number of draws of z for each x, at least 1; 1 is the ELBO.
+
+        Returns:
+            ``(B,)`` in nats, in memory independent of k.
+        """
+        y = self.labels(y)
+        code = self.encode(x, y)
+
+        def log_weights(n: int) -> Tensor:
+            return self.log_weights(x, y, code, lambda *shape: self._randn(n, len(x), *shape))
+
+        return importance_bound(log_weights, k, max(1, self.chunk // len(x)))
+
+    def _randn(self, *shape: int) -> Tensor:
+        dtype = next(self.parameters()).dtype
+        return torch.randn(*shape, device=self.device, dtype=dtype)
+
+    def observe(self, params: Tensor, temperature: float) -> Tensor:
+        """x ~ p(x | params) at a temperature; its mean, rounded to the nearest level, at temperature 0."""
+        return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
+
+
+def knob(name: str, value: float | None, default: float) -> float:
+    """A temperature: ``value``, or ``default`` where it is None.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    value = default if value is None else value
+    if value < 0:
+        raise ValueError(f"{name}={value}: must be at least 0")
+    return value
+
+
+def repeated(x: Tensor | None, k: int) -> Tensor | None:
+    """``x`` ``(B, ...)`` k times over, ``(k B, ...)``; None stays None."""
+    return None if x is None else x.expand(k, *x.shape).flatten(0, 1)
