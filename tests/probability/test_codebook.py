@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.distributed
 
 from genexp.probability.codebook import (
     GradientCodebook,
@@ -106,6 +107,32 @@ def test_two_batches_of_a_step_are_one(codebook):
         books.append(book)
     for name, value in books[0].state_dict().items():
         assert torch.allclose(value, books[1].state_dict()[name]), name
+
+
+def learn_apart(rank, folder, start, z, scores):
+    """One of two processes, which has every second row."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    book = MovingAverageCodebook(dim=2, size=6, decay=0.9, restart_below=0.5)
+    book.vectors.copy_(start)
+    for part, numbers in zip(z, scores, strict=True):
+        observe(book, part[rank::2], numbers[rank::2])
+        book.update()
+    torch.save(book.state_dict(), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_learn_what_one_learns(codebook, tmp_path):
+    torch.manual_seed(0)
+    start, z, scores = torch.randn(6, 2), torch.randn(3, 20, 2), torch.randn(3, 20)
+    book = codebook(start, restart_below=0.5)
+    for part, numbers in zip(z, scores, strict=True):
+        observe(book, part, numbers)
+        book.update()
+    arguments = (tmp_path, start, z, scores)
+    torch.multiprocessing.start_processes(learn_apart, arguments, nprocs=2, start_method="fork")
+    for rank in range(2):
+        for name, value in torch.load(tmp_path / f"{rank}.pt", weights_only=True).items():
+            assert torch.allclose(value, book.state_dict()[name]), name
 
 
 def test_dead_vectors_restart_on_what_has_the_largest_scores(codebook):
