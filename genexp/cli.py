@@ -13,6 +13,7 @@ from rich.console import Console
 
 from genexp.runs.config import ConfigError, check, nearest
 from genexp.runs.explain import explain, one_line
+from genexp.runs.first_stage import insert
 from genexp.runs.folder import RunFolder
 from genexp.sweeps.job import CONFIG_ERROR, record_failure
 from genexp.sweeps.process import die_with_parent
@@ -183,6 +184,7 @@ def _name_of_sweep(arguments: list[str]) -> list[str]:
 def _train(config: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    insert(config)
     check(config)
     job = HydraConfig.get()
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))

@@ -10,6 +10,7 @@ from pytorch_lightning import Trainer
 from genexp.callbacks.clock import Clock
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
+from genexp.families.two_stage import TwoStage
 from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
@@ -65,8 +66,9 @@ def enlarge(model):
     """Parameters so large that whatever is drawn depends on all that it is given, and not so large that the outputs of
     many layers leave nothing to chance."""
     torch.manual_seed(5)
+    frozen = model.first_stage.buffers() if isinstance(model, TwoStage) else ()
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in (*model.parameters(), *frozen):
             parameter.normal_(0, min(0.4, max(0.1, parameter.shape[1:].numel() ** -0.5)))
     return model
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
@@ -174,13 +174,21 @@ class GenerativeModule(LightningModule, ABC):
         """A draw from {0, ..., high - 1}, the same on all processes during a training or validation step."""
         return int(torch.randint(high, ())) if self.draws is None else self.draws.integer(high)
 
+    def networks(self) -> Iterator[nn.Module]:
+        """The modules that the family calls as they are: its children, and those of families among these."""
+        for child in self.children():
+            if isinstance(child, GenerativeModule):
+                yield from child.networks()
+            else:
+                yield child
+
     def configure_model(self) -> None:
         """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each
         network."""
         if self.device_mesh is not None:
             self.to(memory_format=torch.contiguous_format)  # channels_last parameters cannot be divided
             blocks = [module for module in self.modules() if isinstance(module, Block)]
-            for module in (*blocks, *self.children()):
+            for module in (*blocks, *self.networks()):
                 if not isinstance(module, FSDPModule) and any(True for _ in module.parameters()):
                     fully_shard(module, mesh=self.device_mesh["data_parallel"])
 

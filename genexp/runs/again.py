@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from genexp.runs.config import ConfigError, check, nearest
+from genexp.runs.first_stage import insert
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import flatten
 
@@ -62,6 +63,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
 def _train(
     config: DictConfig, folder: RunFolder, source: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
+    insert(config)
     check(config)
     from genexp.runs.train import train
 

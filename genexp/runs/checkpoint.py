@@ -65,6 +65,13 @@ def verify(path: str | Path) -> None:
         raise CorruptCheckpoint(f"{path}: its SHA-256 does not match, the file was changed or damaged")
 
 
+def recorded_digest(path: str | Path) -> str:
+    """The SHA-256 that a checkpoint was written with, in hexadecimal; :func:`verify` says whether it still holds."""
+    with open(path, "rb") as file:
+        file.seek(len(PREFIX) - COMMENT, os.SEEK_END)
+        return file.read().decode()
+
+
 def load(path: str | Path) -> dict[str, Any]:
     """Verify and read a checkpoint onto the CPU; no code in it is executed."""
     verify(path)

@@ -18,7 +18,7 @@ from genexp.callbacks.pruning import Pruning
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
-from genexp.runs import scale
+from genexp.runs import first_stage, scale
 from genexp.runs.folder import RunFolder
 from genexp.runs.resume import batches_done
 
@@ -42,6 +42,8 @@ def fit(
         resumed: the checkpoint to continue from and its content, or None.
     """
     training = config.training
+    if resumed is None:
+        first_stage.adopt(config, model)
     scale.apply(config, model)
     trainer = scale.make_trainer(
         config,

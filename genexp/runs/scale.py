@@ -173,8 +173,8 @@ def apply(config: DictConfig, model: GenerativeModule) -> None:
             else:
                 module.forward = partial(checkpoint, module.forward, use_reentrant=False)
     if training.compile:
-        for child in model.children():
-            child.compile()
+        for network in model.networks():
+            network.compile()
 
 
 def has_batch_norm(module: nn.Module) -> bool:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from genexp.runs.config import ConfigError, check
+from genexp.runs.first_stage import insert
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import identity
 from genexp.sweeps.estimate import Clock, estimate
@@ -150,6 +151,7 @@ class PlannedSweeper(Sweeper):
         before = HydraConfig.instance().cfg
         try:
             config = self._config(job)
+            insert(config)
             check(config)
             job.config = OmegaConf.to_container(config, resolve=True)
             job.identity = identity(job.config)

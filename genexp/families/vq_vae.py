@@ -1,0 +1,149 @@
+"""Approximate density with discrete latents: the VQ-VAE (van den Oord, Vinyals, Kavukcuoglu, NeurIPS 2017)."""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.probability.codebook import Codebook, perplexity, straight_through
+from genexp.probability.observation import Observation, promoted
+from genexp.probability.quantize import unit
+
+
+class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
+    """Vector-quantised variational autoencoder: an image becomes a grid of codes, each one of K, and codes become an image.
+
+    The posterior is a point mass on the codes of x. By itself the model has a uniform prior over the K^(h w) grids of codes,
+    under which its samples are mush; :class:`genexp.families.two_stage.TwoStage` learns a better one.
+
+    Args:
+        encoder: called with ``shape``, ``latent_dim``, ``num_classes``; makes the network x ``(B, *shape)`` in [0, 1], y ->
+            ``(B, latent_dim, h, w)``, whose attribute ``grid`` is (h, w).
+        decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes the network
+            z ``(B, latent_dim, h, w)``, y -> parameters ``(B, P, *shape)`` of p(x | z), with the same ``grid``.
+        codebook: called with ``dim``; makes the vectors and the way they are learnt.
+        observation: called with ``levels``; makes the form of p(x | z).
+        latent_dim: dimensions of a vector.
+        beta: weight of the commitment, at least 0 (the paper's beta, 0.25 there). Distortion and commitment are sums over
+            the example here, not means.
+        temperature: of p(x | z) in samples and reconstructions, at least 0; 1 samples the model whose likelihood is
+            bounded, 0 shows the means of p(x | z), as is common.
+        base: see :class:`GenerativeModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        codebook: Callable[..., Codebook],
+        observation: Callable[..., Observation],
+        latent_dim: int,
+        beta: float,
+        temperature: float,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        for name, value in {"beta": beta, "temperature": temperature}.items():
+            if value < 0:
+                raise ValueError(f"{name}={value}: must be at least 0")
+        common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
+        self.observation = observation(levels=self.levels)
+        self.encoder = encoder(**common)
+        self.decoder = decoder(num_params=self.observation.num_params, **common)
+        self.codebook = codebook(dim=latent_dim)
+        self.grid = tuple(self.encoder.grid)
+        """Height and width (h, w) of the grid of codes."""
+        if self.grid != tuple(self.decoder.grid):
+            raise ValueError(
+                f"decoder: takes a grid of {self.decoder.grid}, the encoder makes {self.grid}; set equal halvings"
+            )
+        self.beta, self.temperature = beta, temperature
+        self._latents: tuple[Tensor, Tensor] | None = None
+        """What the last training batch was quantised from, and its codes."""
+
+    @property
+    def uniform_log_prob(self) -> float:
+        """log-probability of any codes under the uniform prior: -h w log K, in nats."""
+        return -self.grid[0] * self.grid[1] * log(self.codebook.size)
+
+    def latents(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """z_e(x), before quantisation: ``(B, latent_dim, h, w)``. ``y`` as the networks take it."""
+        return promoted(self.encoder(unit(x, self.levels), y))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The codes of x: int64 ``(B, h, w)`` in [0, K)."""
+        return self.codebook(self.latents(x, self.labels(y)))[1]
+
+    def decoded_log_prob(self, x: Tensor, codes: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x | codes) in nats: x ``(B, *shape)``, codes ``(B, h, w)`` -> ``(B,)``."""
+        return self._log_prob(x, self.codebook.lookup(codes), self.labels(y))
+
+    def _log_prob(self, x: Tensor, z: Tensor, y: Tensor | None) -> Tensor:
+        return self.observation.log_prob(self.decoder(z, y), x).flatten(1).sum(1)
+
+    def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Equation 3 of the paper: ``(B,)`` each, sums over an example.
+
+        ``loss`` = distortion + beta commitment + the codebook's own term; ``distortion`` = -log p(x | z_q(x)) in nats;
+        ``commitment`` = |z_e(x) - sg[z_q(x)]|^2; ``elbo`` under the uniform prior, in nats; ``perplexity`` of the codes of
+        the whole batch (the part of it that this process has), which is the same number for each of its examples."""
+        y = self.labels(y)
+        z = self.latents(x, y)
+        e, codes = self.codebook(z)
+        if self.training:
+            self._latents = z.detach(), codes
+        distortion = -self._log_prob(x, straight_through(z, e), y)
+        commitment = ((z - e.detach()) ** 2).flatten(1).sum(1)
+        return {
+            "loss": distortion + self.beta * commitment + self.codebook.objective(z, e),
+            "elbo": self.uniform_log_prob - distortion.detach(),
+            "distortion": distortion.detach(),
+            "commitment": commitment.detach(),
+            "perplexity": perplexity(codes, self.codebook.size).to(z.dtype).expand(len(x)),
+        }
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
+        """As always, and the codebook takes note of the batch; it moves once in a training step. Its vectors are in the loss
+        by value, so that it may do so before the backward pass."""
+        losses = super().training_step(batch, batch_idx)
+        (z, codes), self._latents = self._latents, None
+        self.codebook.observe(z, codes, self.noise(len(z), *self.grid))
+        if self.at_boundary:
+            self.codebook.update()
+        return losses
+
+    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+        """log p(x | z_q(x)) - h w log K, which is log p(x, codes of x) under the uniform prior: the ELBO, since the posterior
+        is a point mass and its entropy 0. There is nothing to draw, so every ``k`` gives this same number."""
+        if k < 1:
+            raise ValueError(f"k={k}: must be at least 1")
+        return self.decoded_log_prob(x, self.encode(x, y), y) + self.uniform_log_prob
+
+    def decode(self, codes: Tensor, y: Tensor | None = None, temperature: float | None = None) -> Tensor:
+        """x ~ p(x | codes) at a temperature, None for the model's own; its mean, rounded to the nearest level, at temperature 0.
+
+        Args:
+            codes: integers ``(B, h, w)`` in [0, K).
+            y: labels ``(B,)``, or None.
+            temperature: at least 0.
+        """
+        temperature = self.temperature if temperature is None else temperature
+        if temperature < 0:
+            raise ValueError(f"temperature={temperature}: must be at least 0")
+        params = self.decoder(self.codebook.lookup(codes), self.labels(y))
+        return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
+
+    def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
+        """Uniform codes, then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
+        codes = torch.randint(self.codebook.size, (n, *self.grid), device=self.device)
+        return self.decode(codes, y, temperature)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The codes of x, then :meth:`decode` at the model's temperature: ``(B, *shape)`` in the data space."""
+        return self.decode(self.encode(x, y), y)
