@@ -30,8 +30,6 @@ class HierarchicalVAE(VariationalModule):
             eps -> parameters of p(x | z), groups: see :class:`genexp.networks.hierarchical.TopDown`.
         reductions: side of the image over that of each grid, from the top down; None for a side of 1.
         channels: of the features on all grids, at least 1.
-        free_nats: free bits of each group for each example, at least 0: the objective takes the rate of a group that is below for
-            this value, so that it has no gradient (Kingma et al. 2016, equation 15, who average over the batch first).
         latent_temperature: of the priors in samples, at least 0; 1 samples the model.
         variational: see :class:`genexp.families.variational.VariationalModule`.
 
@@ -46,24 +44,20 @@ class HierarchicalVAE(VariationalModule):
         decoder: Callable[..., nn.Module],
         reductions: Sequence[int | None],
         channels: int,
-        free_nats: float,
         latent_temperature: float,
         **variational: Any,
     ) -> None:
         super().__init__(**variational)
         for name, value, least in (
             ("channels", channels, 1),
-            ("free_nats", free_nats, 0),
             ("latent_temperature", latent_temperature, 0),
         ):
             if value < least:
                 raise ValueError(f"{name}={value}: must be at least {least}")
-        if self.k > 1 and free_nats:
-            raise ValueError(f"k={self.k}: the importance-weighted bound has no KL term; set free_nats 0")
         common = {"shape": self.shape, "sides": grid_sides(self.shape, reductions), "channels": channels}
         self.encoder = encoder(**common)
         self.decoder = decoder(num_params=self.observation.num_params, num_classes=self.label_width, **common)
-        self.free_nats, self.latent_temperature = free_nats, latent_temperature
+        self.latent_temperature = latent_temperature
 
     def encode(self, x: Tensor, y: Tensor | None) -> list[Tensor]:
         """Features of every grid, from the top down. The label enters from the top only."""
@@ -91,9 +85,6 @@ class HierarchicalVAE(VariationalModule):
             posterior = normal_log_prob(g.eps, 0.0, torch.zeros_like(g.eps)) - g.log_std
             total = total + (prior - posterior).flatten(1).sum(1)
         return total.view(k, -1)
-
-    def weighed(self, rates: Tensor) -> Tensor:
-        return rates.clamp(min=self.free_nats).sum(1)
 
     @torch.no_grad()
     def rates(self, x: Tensor, y: Tensor | None = None) -> Tensor:

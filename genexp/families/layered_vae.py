@@ -21,8 +21,8 @@ class LayeredVAE(VariationalModule):
 
     Args:
         latent_dims: dimensions of h_1, ..., h_L.
-        encoders: of q(h_1 | x), q(h_2 | h_1), ...: called with ``shape`` of the input, ``latent_dim``, ``num_classes``; makes
-            the network (B, *shape), y -> ``(B, 2 latent_dim)``, mean and log standard deviation. x comes in [0, 1].
+        encoders: of q(h_1 | x), q(h_2 | h_1), ...: called with ``shape`` of the input, ``num_params``, ``num_classes``; makes
+            the network (B, *shape), y -> ``(B, num_params)``, mean and log standard deviation. x comes in [0, 1].
         decoders: of p(x | h_1), p(h_1 | h_2), ...: called with ``shape`` of the output, ``latent_dim`` of the input,
             ``num_params``, ``num_classes``; makes the network h ``(B, latent_dim)``, y -> parameters ``(B, P, *shape)``, where P
             = 2, mean and log standard deviation, for a layer.
@@ -49,10 +49,10 @@ class LayeredVAE(VariationalModule):
         self.latent_dims = tuple(latent_dims)
         below = (self.shape, *((d,) for d in latent_dims))
         for i, d in enumerate(latent_dims):  # children of their own, which are compiled and shared out one by one
-            common = {"shape": below[i], "latent_dim": d, "num_classes": self.label_width}
+            common = {"shape": below[i], "num_classes": self.label_width}
             params = 2 if i else self.observation.num_params
-            self.add_module(f"encoder_{i + 1}", encoders[i](**common))
-            self.add_module(f"decoder_{i + 1}", decoders[i](num_params=params, **common))
+            self.add_module(f"encoder_{i + 1}", encoders[i](num_params=2 * d, **common))
+            self.add_module(f"decoder_{i + 1}", decoders[i](num_params=params, latent_dim=d, **common))
 
     def posterior(self, layer: int, below: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation ``(B, latent_dim)`` of q(h_layer | below), layer = 1, ..., L; ``below`` is

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from genexp.families.autoregressive import one_thread
-from genexp.families.vae import VAE, repeated
+from genexp.families.vae import VAE
+from genexp.families.variational import repeated
 from genexp.probability.quantize import unit
 
 

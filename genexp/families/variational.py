@@ -25,8 +25,10 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         beta: weight of the KL term in the objective (Higgins et al. 2017); at least 0, 1 for the ELBO. The bound that
             is reported does not depend on it.
         k: draws of z for each example of a training batch; above 1 the importance-weighted bound is trained (Burda et al.
-            2016), with ``beta`` 1 and no warm-up.
+            2016), with ``beta`` 1, no warm-up and no free bits.
         kl_warmup_images: the weight grows linearly from 0 to ``beta`` over this many training images; 0 for none.
+        free_bits: nats, at least 0, of each group of latents, for whose KL term they stand where its mean over a batch (of one
+            process) is less (Kingma et al. 2016, equation 15).
         chunk: at most this many z (but one for each example) are decoded at once by :meth:`bound`, which limits its
             memory.
         temperature: of p(x | z) in samples and reconstructions, at least 0; 1 samples the model whose likelihood is
@@ -44,6 +46,7 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         beta: float,
         k: int,
         kl_warmup_images: int,
+        free_bits: float,
         chunk: int,
         temperature: float,
         **base: Any,
@@ -53,17 +56,18 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
             ("beta", beta, 0),
             ("k", k, 1),
             ("kl_warmup_images", kl_warmup_images, 0),
+            ("free_bits", free_bits, 0),
             ("chunk", chunk, 1),
             ("temperature", temperature, 0),
         ):
             if value < least:
                 raise ValueError(f"{name}={value}: must be at least {least}")
-        if k > 1 and (beta != 1 or kl_warmup_images):
+        if k > 1 and (beta != 1 or kl_warmup_images or free_bits):
             raise ValueError(
-                f"k={k}: the importance-weighted bound has no weight of a KL term; set beta 1, kl_warmup_images 0"
+                f"k={k}: the importance-weighted bound has no KL term to weigh; set beta 1, kl_warmup_images 0, free_bits 0"
             )
         self.observation = observation(levels=self.levels)
-        self.beta, self.k, self.kl_warmup_images = beta, k, kl_warmup_images
+        self.beta, self.k, self.kl_warmup_images, self.free_bits = beta, k, kl_warmup_images, free_bits
         self.chunk, self.temperature = chunk, temperature
 
     # --- what a model provides; labels ``y`` are those that the networks receive ----------------------------------
@@ -89,14 +93,23 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         warm = min(1.0, self.images_seen / self.kl_warmup_images) if self.kl_warmup_images else 1.0
         return self.beta * warm
 
-    def weighed(self, rates: Tensor) -> Tensor:
-        """What the objective takes for the rate: rates ``(B, G)`` -> ``(B,)``, their sum."""
-        return rates.sum(1)
+    def with_free_bits(self, rates: Tensor) -> Tensor:
+        """What training takes for the rate: rates ``(B, G)`` of the groups -> ``(B,)``. Where the mean of a group over the batch
+        is below ``free_bits``, these take its place, without a gradient."""
+        return (
+            torch.where(rates.mean(0) >= self.free_bits, rates, self.free_bits).sum(1)
+            if self.free_bits
+            else rates.sum(1)
+        )
+
+    def importance_weighted(self, weights: Tensor) -> dict[str, Tensor]:
+        """The negative of the importance-weighted bound, and the mean over its draws: log weights ``(k, B)`` -> ``(B,)``."""
+        return {"loss": log(len(weights)) - weights.logsumexp(0), "elbo": weights.mean(0).detach()}
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """``loss`` = distortion + weight * rate, with the full ``beta`` in evaluation mode; ``distortion`` = -E_q log p(x|z)
-        by one draw, ``rate`` = KL(q(z|x) || p(z)), ``elbo`` of both. With k > 1 ``loss`` is the negative of :meth:`bound`,
-        and ``elbo`` the mean over its k draws. All in nats, ``(B,)``."""
+        """``loss`` = distortion + weight * rate, with the full ``beta`` and no free bits in evaluation mode; ``distortion`` =
+        -E_q log p(x|z) by one draw, ``rate`` = KL(q(z|x) || p(z)), ``elbo`` of both. With k > 1 ``loss`` is the negative of
+        :meth:`bound`, and ``elbo`` the mean over its k draws. All in nats, ``(B,)``."""
         y = self.labels(y)
         code = self.encode(x, y)
 
@@ -104,12 +117,12 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
             return self.noise(len(x), self.k, *shape).transpose(0, 1)
 
         if self.k > 1:
-            weights = self.log_weights(x, y, code, draws)
-            return {"loss": log(self.k) - weights.logsumexp(0), "elbo": weights.mean(0).detach()}
+            return self.importance_weighted(self.log_weights(x, y, code, draws))
         distortion, rates = self.terms(x, y, code, draws)
-        weight, rate = self.kl_weight if self.training else self.beta, rates.sum(1)
+        rate = rates.sum(1)
+        weighed = self.kl_weight * self.with_free_bits(rates) if self.training else self.beta * rate
         return {
-            "loss": distortion + weight * self.weighed(rates),
+            "loss": distortion + weighed,
             "elbo": (-distortion - rate).detach(),
             "distortion": distortion.detach(),
             "rate": rate.detach(),

@@ -11,9 +11,11 @@ from genexp.families.layered_vae import LayeredVAE
 from genexp.families.vae import VAE
 from genexp.networks.mlp import MLPDecoder, MLPEncoder
 from genexp.probability.observation import Bernoulli, Normal
+from genexp.probability.posteriors import DiagonalGaussian
+from genexp.probability.priors import StandardNormal
 
 DIMS, LATENT, SIGMA, RATIO = 5, 3, 0.7, 0.6
-SETTINGS = {"beta": 1.0, "k": 1, "kl_warmup_images": 0, "chunk": 10_000, "temperature": 1.0}
+SETTINGS = {"beta": 1.0, "k": 1, "kl_warmup_images": 0, "free_bits": 0.0, "chunk": 10_000, "temperature": 1.0}
 
 
 class Affine(torch.nn.Module):
@@ -180,7 +182,15 @@ def pair(kind, k):
     layered = LayeredVAE(
         latent_dims=[2], encoders=[partial(shared, MLPEncoder)], decoders=[partial(shared, MLPDecoder)], **common
     )
-    flat = VAE(latent_dim=2, encoder=lambda **_: networks[0], decoder=lambda **_: networks[1], **common)
+    flat = VAE(
+        latent_dim=2,
+        encoder=lambda **_: networks[0],
+        decoder=lambda **_: networks[1],
+        posterior=partial(DiagonalGaussian, log_std_range=None),
+        prior=StandardNormal,
+        doubly_reparameterised=False,
+        **common,
+    )
     x = torch.randint(2, (5, *shape)).to(torch.uint8) if levels else torch.randn(5, *shape)
     return layered, flat, x, torch.tensor([0, 1, 2, 1, 0]) if labelled else None
 

@@ -120,7 +120,10 @@ def test_what_does_not_go_together_is_refused():
         encoder=partial(MLPEncoder, hidden=[4], activation=torch.nn.Tanh(), initialisation=None),
         decoder=partial(MLPDecoder, hidden=[4], activation=torch.nn.Tanh(), initialisation=None),
         observation=Bernoulli,
+        posterior=partial(DiagonalGaussian, log_std_range=None),
+        prior=StandardNormal,
         **{"latent_dim": 2, "beta": 1.0, "k": 1, "kl_warmup_images": 0, "chunk": 10, "temperature": 1.0},
+        **{"free_bits": 0.0, "doubly_reparameterised": False},
     )
     with pytest.raises(ValueError, match="first_stage: must be a VQ-VAE, not VAE"):
         make_two_stage(make_vq_vae(), given=vae(shape=(1, 4, 4), levels=2, num_classes=None, conditional=False))
