@@ -1,26 +1,27 @@
 """Explicit density: p(x) = prod_d p(x_d | x_<d), with exact likelihood and ancestral sampling."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import Completion, ExactLikelihood
+from genexp.families.ancestral import AncestralModule
 from genexp.networks.autoregressive import AutoregressiveNetwork
 from genexp.probability.observation import Observation
 from genexp.probability.quantize import unit
 
 
-class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
+class Autoregressive(AncestralModule):
     """Product of conditionals, whose parameters a network gives and whose form an observation model.
 
     A network with several orders o_1, ..., o_E is a mixture with equal weights, so its likelihood is the log of the
     mean of the orders' probabilities of a whole example (Germain et al. 2015, section 4.2; Uria et al. 2014), which is
     normalised; the mean of log-probabilities or of conditionals is not.
+
+    A completion is a draw from p(missing | given) if what is given comes first in the order; else every missing dimension is
+    drawn given those before it in the order, and what is given after it has no influence on it.
 
     Args:
         network: called with ``shape``, ``num_params``, ``num_classes``; makes the network of the conditionals.
@@ -82,33 +83,6 @@ class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
         order = 0 if orders == 1 else self.common_integer(2**31 if orders is None else orders)
         return {"loss": -self.order_log_prob(x, y, order)}
 
-    def draw(self, n: int, y: Tensor | None, *, temperature: float = 1.0, incremental: bool = True) -> Tensor:
-        """Ancestral sampling: each dimension in turn from its conditional.
-
-        Args:
-            n: number of examples.
-            y: labels ``(n,)``, or None.
-            temperature: in (0, inf); divides the logits of every conditional.
-            incremental: reuse what earlier steps computed; False recomputes the whole forward pass for every step. Both
-                give the same sample.
-        """
-        x = torch.zeros(n, *self.shape, dtype=torch.uint8 if self.levels else self.dtype, device=self.device)
-        given = torch.zeros(self.shape, dtype=torch.bool)
-        return self._draw(x, given, y, temperature, incremental)
-
-    def complete(
-        self, x: Tensor, given: Tensor, y: Tensor | None = None, *, temperature: float = 1.0, incremental: bool = True
-    ) -> Tensor:
-        """See :class:`Completion`. From p(missing | given) if what is given comes first in the order; else every missing
-        dimension is drawn given those before it in the order, and what is given after it has no influence on it."""
-        if given.shape != self.shape or given.dtype != torch.bool or x.shape[1:] != self.shape:
-            raise ValueError(
-                f"given: {given.dtype} of shape {tuple(given.shape)}, x of shape {tuple(x.shape)}: must be bool "
-                f"{self.shape} and {('n', *self.shape)}"
-            )
-        with self.evaluating(), torch.no_grad():
-            return self._draw(x, given.cpu(), self.labels(y), temperature, incremental)
-
     def overlooked(self, given: Tensor) -> Tensor:
         """See :class:`Completion`: in one of the orders, it comes after a dimension that is missing."""
         late = torch.zeros(self.dims, dtype=torch.bool)
@@ -118,19 +92,7 @@ class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
             late[permutation] |= kept & (~kept).cumsum(0).bool()
         return late.view(self.shape)
 
-    def _draw(self, x: Tensor, given: Tensor, y: Tensor | None, temperature: float, incremental: bool) -> Tensor:
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
-        x = x.clone()
-        orders = torch.randint(self.ensemble, (len(x),)).to(self.device)
-        with one_thread():
-            for order in orders.unique().tolist():
-                chosen = orders == order
-                labels = None if y is None else y[chosen]
-                x[chosen] = self._draw_order(x[chosen], given, labels, order, temperature, incremental)
-        return x
-
-    def _draw_order(
+    def draw_order(
         self, x: Tensor, given: Tensor, y: Tensor | None, order: int, temperature: float, incremental: bool
     ) -> Tensor:
         """``x`` with all but ``given`` drawn, in one order."""
@@ -150,14 +112,3 @@ class Autoregressive(GenerativeModule, ExactLikelihood, Completion):
                 now.copy_(torch.where(kept[t], now, drawn) if partly[t] else drawn)
             scaled.copy_(unit(now, self.levels))
         return x[:, permutation.argsort()].view(-1, *self.shape)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside the block the CPU computes with one thread: the operations of a sampler are too small for more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.families.autoregressive import one_thread
-from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import Completion, ExactLikelihood
+from genexp.families.ancestral import AncestralModule
 from genexp.networks.masked import MaskedNetwork
 from genexp.probability.observation import Observation
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator
 
 
-class OrderAgnostic(GenerativeModule, ExactLikelihood, Completion):
+class OrderAgnostic(AncestralModule):
     """Every order o of the dimensions gives a density p(x | o) = prod_t p(x_{o_t} | x_{o_1}, ..., x_{o_{t-1}}) by the same
     network, which is told what is given. All orders are trained together; the model that is evaluated and sampled is the
     mixture of ``ensemble`` of them (EoNADE), whose likelihood is exact. The same objective is that of order-agnostic
@@ -26,6 +24,11 @@ class OrderAgnostic(GenerativeModule, ExactLikelihood, Completion):
 
     The orders of the mixture are fixed by their number and ``order_seed``. The figures of the paper for one ordering are
     the mean over random orders of log p(x | o), for several the log of the mean of p(x | o).
+
+    Of a completion any set may be given, and all of it has its influence: what order-agnostic training is for. The missing
+    dimensions are drawn in the sequence of an order of the ensemble, after those that are given: a draw from p(missing | given,
+    order), exact for the order that begins with what is given. (Orders are trained to agree, but nothing makes them: this is
+    not the conditional of the mixture whose likelihood is :meth:`log_prob`.)
 
     Args:
         network: called with ``shape``, ``num_params``, ``num_classes``; makes the network of the conditionals.
@@ -143,47 +146,7 @@ class OrderAgnostic(GenerativeModule, ExactLikelihood, Completion):
 
     # --- sampling ---------------------------------------------------------------------------------------------
 
-    def draw(self, n: int, y: Tensor | None, *, temperature: float = 1.0, incremental: bool = True) -> Tensor:
-        """Ancestral sampling: each example in one order of the ensemble, drawn uniformly.
-
-        Args:
-            n: number of examples.
-            y: labels ``(n,)``, or None.
-            temperature: in (0, inf); divides the logits of every conditional.
-            incremental: reuse what earlier steps computed; False recomputes the whole forward pass for every step. Both
-                give the same sample.
-        """
-        x = torch.zeros(n, *self.shape, dtype=torch.uint8 if self.levels else self.dtype, device=self.device)
-        return self._draw(x, torch.zeros(self.shape, dtype=torch.bool), y, temperature, incremental)
-
-    def complete(
-        self, x: Tensor, given: Tensor, y: Tensor | None = None, *, temperature: float = 1.0, incremental: bool = True
-    ) -> Tensor:
-        """See :class:`Completion`. Any set may be given, and all of it has its influence: what order-agnostic training is
-        for. The missing dimensions are drawn in the sequence of an order of the ensemble, after those that are given: a
-        draw from p(missing | given, order), exact for the order that begins with what is given. (Orders are trained to
-        agree, but nothing makes them: this is not the conditional of the mixture whose likelihood is :meth:`log_prob`.)"""
-        if given.shape != self.shape or given.dtype != torch.bool or x.shape[1:] != self.shape:
-            raise ValueError(
-                f"given: {given.dtype} of shape {tuple(given.shape)}, x of shape {tuple(x.shape)}: must be bool "
-                f"{self.shape} and {('n', *self.shape)}"
-            )
-        with self.evaluating(), torch.no_grad():
-            return self._draw(x, given.cpu(), self.labels(y), temperature, incremental)
-
-    def _draw(self, x: Tensor, given: Tensor, y: Tensor | None, temperature: float, incremental: bool) -> Tensor:
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
-        x = x.clone()
-        orders = torch.randint(self.ensemble, (len(x),)).to(self.device)
-        with one_thread():
-            for order in orders.unique().tolist():
-                chosen = orders == order
-                labels = None if y is None else y[chosen]
-                x[chosen] = self._draw_order(x[chosen], given, labels, order, temperature, incremental)
-        return x
-
-    def _draw_order(
+    def draw_order(
         self, x: Tensor, given: Tensor, y: Tensor | None, order: int, temperature: float, incremental: bool
     ) -> Tensor:
         """``x`` with all but ``given`` drawn, in the sequence of one order."""

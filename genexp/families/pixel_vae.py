@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.families.autoregressive import one_thread
+from genexp.families.ancestral import one_thread
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
 from genexp.probability.quantize import unit

@@ -106,13 +106,13 @@ def test_samples_of_an_ensemble_follow_its_mixture(float64, all_examples):
 
 def test_each_example_of_a_mixture_is_drawn_in_one_order(float64, monkeypatch):
     model, counts = make(ensemble=4), {}
-    full = model._draw_order
+    full = model.draw_order
 
     def spy(x, given, y, order, *rest):
         counts[order] = len(x)
         return full(x, given, y, order, *rest)
 
-    monkeypatch.setattr(model, "_draw_order", spy)
+    monkeypatch.setattr(model, "draw_order", spy)
     model.sample(40)
     assert sum(counts.values()) == 40 and set(counts) == {0, 1, 2, 3}
 
