@@ -31,7 +31,8 @@ class Curves(Callback):
 
 
 def draw_curves(history: Path, path: Path) -> bool:
-    """One panel per quantity, training and validation together, against the images seen.
+    """One panel per quantity, training and validation together, against the images seen. The vertical range is that of what
+    comes after the first tenth of the images, lest the steep beginning flattens all that follows.
 
     Args:
         history: a run's ``metrics.csv``; of two rows for the same number of images the later one counts.
@@ -41,6 +42,7 @@ def draw_curves(history: Path, path: Path) -> bool:
         False, with nothing written, if no finite value was logged.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     panels: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     with open(history, newline="") as file:
@@ -58,6 +60,13 @@ def draw_curves(history: Path, path: Path) -> bool:
         for part, values in parts.items():
             marker, width = (".", 1.5) if part == "val" else ("", 1.0)
             axes.plot(*zip(*sorted(values.items()), strict=True), label=part, marker=marker, linewidth=width)
+        last = max(max(values) for values in parts.values())
+        later = [v for values in parts.values() for images, v in values.items() if images >= last / 10]
+        margin = 0.05 * (max(later) - min(later))
+        if margin > 0:
+            axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(path)
