@@ -175,11 +175,8 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         f"{n} {noun}{'' if n == 1 else 's'}"
         for n, noun in ((len(found.runs), "run"), (len(found.configurations), "configuration"))
     )
-    table = Table(title=", ".join(counts), title_justify="left")
-    for name in found.names():
-        table.add_column(name, no_wrap=True)
-    table.add_column("seeds", justify="right", min_width=5)
-    notes: list[str] = []
+    heads, notes = [*found.names(), "seeds"], []
+    labels = len(heads)
     for column in columns:
         twins = [c for c in columns if c.key == column.key]
         mark = "" if len(twins) == 1 else f" [{twins.index(column) + 1}]"
@@ -189,7 +186,7 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             notes.append(f"{column.key}{mark}: {protocol_text(own)}")
         name, _, protocol = column.key.removeprefix("test/").partition("_")
         arrow = "↓" if column.direction == "min" else "↑"
-        table.add_column(f"{name} {arrow}\n{protocol}{mark}".replace("[", r"\["), justify="right", no_wrap=True)
+        heads.append(f"{name} {arrow}\n{protocol}{mark}")
     bests = [column.best() for column in columns]
     lines: list[list[str]] = []
     for i in range(len(found.configurations)):
@@ -197,8 +194,9 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         cells = found.cells(i)
         values = [c.text(i) + (" *" if best == i else "") for c, best in zip(columns, bests, strict=True)]
         lines.append([*cells, str(seeds), *values])
-        table.add_row(*cells, str(seeds), *(f"[bold]{v}[/bold]" if v.endswith("*") else v for v in values))
-    console.print(table)
+    console.print(", ".join(counts), style="italic", highlight=False)
+    for table in _tables(heads, lines, labels, console.width):
+        console.print(table)
     console.print(
         "* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;",
         style="dim",
@@ -218,6 +216,26 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             writer = csv.writer(file)
             writer.writerow([*found.names(), "seeds", *(c.key for c in columns)])
             writer.writerows(lines)
+
+
+def _tables(heads: list[str], lines: list[list[str]], labels: int, width: int) -> list[Table]:
+    """As many tables as it takes for none to be wider than ``width``, each with the first ``labels`` columns."""
+    widths = [max(map(len, (*head.split("\n"), *cells))) + 3 for head, *cells in zip(heads, *lines, strict=True)]
+    parts: list[list[int]] = [[]]
+    for i in range(labels, len(heads)):
+        if parts[-1] and sum(widths[:labels]) + sum(widths[j] for j in parts[-1]) + widths[i] + 1 > width:
+            parts.append([])
+        parts[-1].append(i)
+    tables = []
+    for part in parts:
+        shown = [*range(labels), *part]
+        table = Table()
+        for i in shown:
+            table.add_column(heads[i].replace("[", r"\["), justify="left" if i < labels - 1 else "right", no_wrap=True)
+        for cells in lines:
+            table.add_row(*(f"[bold]{cells[i]}[/bold]" if cells[i].endswith("*") else cells[i] for i in shown))
+        tables.append(table)
+    return tables
 
 
 def _customary(record: dict[str, Any]) -> bool:
