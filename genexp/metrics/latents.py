@@ -98,7 +98,7 @@ class Latents(Metric):
             parts = {str(d): _part(found.rates[:, d]) for d in range(units)}
         active = (found.means.var(0) > self.active_threshold).sum().item()
         values = [
-            value("rate_nats", mean(rate), "min", parts=parts, closed_form=parts is not None),
+            value("rate_nats", mean(rate), "min", parts=parts),
             value("distortion_nats", mean(-found.log_conditional), "min"),
             value("active_units", {"value": active}, "max", unit="", threshold=self.active_threshold, of=units),
         ]
