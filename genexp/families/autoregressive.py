@@ -104,11 +104,12 @@ class Autoregressive(AncestralModule):
         x = x.flatten(1)[:, permutation]
         canvas = torch.zeros(x.shape, dtype=self.dtype, device=self.device)
         decoder = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
-        steps = zip(x.split(g, dim=1), canvas.split(g, dim=1), strict=True)
-        for t, (now, scaled) in zip(self.track(range(network.steps), "sampling"), steps, strict=True):
+        columns, scaled = x.split(g, dim=1), canvas.split(g, dim=1)
+        for t in self.track(range(network.steps), "sampling"):
+            now = columns[t]
             params = decoder(canvas, t)
             if not whole[t]:
                 drawn = self.observation.sample(params.unsqueeze(2), temperature)
                 now.copy_(torch.where(kept[t], now, drawn) if partly[t] else drawn)
-            scaled.copy_(unit(now, self.levels))
+            scaled[t].copy_(unit(now, self.levels))
         return x[:, permutation.argsort()].view(-1, *self.shape)
