@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import sys
 
 import pytest
@@ -20,6 +21,7 @@ def pytest_configure(config):
     ):
         config.addinivalue_line("filterwarnings", line)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
 
 
 @pytest.fixture

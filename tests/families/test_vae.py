@@ -309,7 +309,7 @@ def test_free_bits_cost_nothing_and_pull_at_nothing(make_vae):
 
 def test_the_doubly_reparameterised_gradient_is_that_of_the_bound_with_less_variance(make_vae):
     """In expectation over many draws; that of the decoder is the same draw by draw (Tucker et al. 2019)."""
-    x, k, repetitions = torch.randn(4, DIMS), 8, 3000
+    x, k, repetitions = torch.randn(4, DIMS), 8, 1000
     gradients = {}
     for double in (False, True):
         model = make_vae(wrong=0.3, k=k, double=double)
