@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -184,9 +185,14 @@ def _name_of_sweep(arguments: list[str]) -> list[str]:
 def _train(config: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    insert(config)
-    check(config)
     job = HydraConfig.get()
+    try:
+        insert(config)
+        check(config)
+    except ConfigError:
+        with suppress(OSError):  # holds something, of a run before
+            os.rmdir(job.runtime.output_dir)  # Hydra made it
+        raise
     folder = RunFolder(os.path.relpath(job.runtime.output_dir))
     if config.dry_run:
         from genexp.sweeps.plan import plan_one

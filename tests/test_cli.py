@@ -36,6 +36,8 @@ WRONG = {
     "train logger=wandb logger.wandb.mode=onlin": ["onlin", "Did you mean 'online'?"],
     "train +model._target_=os.system": ["os.system"],
     "train seed=[": ["seed=["],
+    "train model=vq_prior": ["model.first_stage_run=null", "genexp train model=vq_vae"],
+    "train model=vq_prior model.first_stage_run=outputs/nothing": ["model.first_stage_run", "outputs/nothing"],
     "evaluate run=outputs/nothing": ["outputs/nothing", "holds no run"],
     "evaluate": ["run"],
     "sample run=nothing": ["nothing", "holds no run"],
@@ -51,7 +53,7 @@ def test_wrong_input(genexp, tmp_path, command):
     assert err.startswith("genexp: error: ") and err.count("\n") == 1, err
     for part in WRONG[command]:
         assert part in err
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not list(tmp_path.glob("outputs/*")) and not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_help(genexp):
