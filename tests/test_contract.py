@@ -15,7 +15,7 @@ from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
 
 CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
-ANY_LEVELS = "mlp|gated_mlp|made|masked_mlp|fvsbn|nade"
+ANY_LEVELS = "mlp|made|masked_mlp|fvsbn|nade"
 VECTORS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS}|transformer|wavenet)", text)]
 """Models of data of any shape."""
 CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS})", text)]

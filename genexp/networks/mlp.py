@@ -17,7 +17,8 @@ class ConditionalMLP(nn.Module):
     Args:
         in_features, out_features: widths of input and output.
         hidden: widths of the hidden layers.
-        activation: non-linearity of the hidden layers.
+        activation: non-linearity of the hidden layers; with ``nn.GLU(dim=1)`` they are gated, (W x + b) * sigmoid(V x + c)
+            (Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018), W and V the two halves of one matrix.
         num_classes: number of labels; 0 for none.
         initialisation: initialisation of the weights; None for PyTorch's.
     """
@@ -35,9 +36,10 @@ class ConditionalMLP(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         widths = [in_features + num_classes, *hidden]
+        parts = 2 if isinstance(activation, nn.GLU) else 1
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(widths):
-            layers += [nn.Linear(a, b), activation]
+            layers += [nn.Linear(a, parts * b), activation]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
         initialise(self, initialisation)
 

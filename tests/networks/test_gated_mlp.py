@@ -1,11 +1,17 @@
 import pytest
 import torch
 
-from genexp.networks.gated_mlp import GatedMLP, GatedMLPDecoder, GatedMLPEncoder
+from genexp.networks.mlp import ConditionalMLP, MLPDecoder, MLPEncoder
 
 
 def common(shape, num_classes=0, **changes):
-    return {"shape": shape, "hidden": [6], "num_classes": num_classes, "initialisation": None} | changes
+    return {
+        "shape": shape,
+        "hidden": [6],
+        "activation": torch.nn.GLU(dim=1),
+        "num_classes": num_classes,
+        "initialisation": None,
+    } | changes
 
 
 @pytest.mark.parametrize("num_classes", [0, 3])
@@ -13,15 +19,17 @@ def common(shape, num_classes=0, **changes):
 def test_shapes(shape, num_classes):
     x, z = torch.rand(2, *shape), torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
-    encoder = GatedMLPEncoder(num_params=10, **common(shape, num_classes))
-    decoder = GatedMLPDecoder(latent_dim=5, num_params=17, **common(shape, num_classes))
+    encoder = MLPEncoder(num_params=10, **common(shape, num_classes))
+    decoder = MLPDecoder(latent_dim=5, num_params=17, **common(shape, num_classes))
     assert encoder(x, y).shape == (2, 10) and decoder(z, y).shape == (2, 17, *shape)
     if num_classes:
         assert not torch.equal(encoder(x, y), encoder(x, y - 1)) and not torch.equal(decoder(z, y), decoder(z, y - 1))
 
 
 def test_a_layer_is_a_product_of_a_linear_map_and_a_gate(float64):
-    network = GatedMLP(in_features=3, out_features=2, hidden=[4], num_classes=0, initialisation=None)
+    network = ConditionalMLP(
+        in_features=3, out_features=2, hidden=[4], activation=torch.nn.GLU(dim=1), num_classes=0, initialisation=None
+    )
     x, (first, _, last) = torch.randn(5, 3), network.layers
     (w, v), (b, c) = first.weight.chunk(2), first.bias.chunk(2)
     hidden = (x @ w.T + b) * torch.sigmoid(x @ v.T + c)
