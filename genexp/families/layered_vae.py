@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
+from genexp.probability.divergence import standard_normal_kl
 from genexp.probability.observation import normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
@@ -88,7 +89,7 @@ class LayeredVAE(VariationalModule):
         layers = self._ascend(code, y, draws(sum(self.latent_dims)))
         rates = [self._log_ratio(layers, i, y) for i in range(len(layers) - 1)]
         _, _, mean, log_std = layers[-1]
-        rates.append(0.5 * (mean**2 + (2 * log_std).exp() - 1 - 2 * log_std).sum(1))
+        rates.append(standard_normal_kl(mean, log_std).sum(1))
         return -self._log_likelihood(x, layers[0][0], y), torch.stack(rates, dim=1)
 
     def log_weights(self, x: Tensor, y: Tensor | None, code: tuple[Tensor, Tensor], draws: Draws) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genexp.probability.divergence import standard_normal_kl
 from genexp.probability.observation import normal_log_prob
 
 
@@ -101,8 +102,7 @@ class DiagonalGaussian(DensityPosterior):
 
     def rates(self, params: Tensor) -> Tensor:
         """See :meth:`Posterior.rates` (Kingma & Welling 2014, appendix B)."""
-        mean, log_std = self.split(params)
-        return 0.5 * (mean**2 + (2 * log_std).exp() - 1 - 2 * log_std)
+        return standard_normal_kl(*self.split(params))
 
 
 class SoftplusGaussian(DiagonalGaussian):
