@@ -1,7 +1,7 @@
 """What families share that draw one dimension after another: ancestral sampling and completion."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion, ExactLikelihood
+from genexp.networks.autoregressive import Decoder
+from genexp.probability.quantize import unit
 
 
 class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
@@ -59,6 +61,39 @@ class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
                 labels = None if y is None else y[chosen]
                 x[chosen] = self.draw_order(x[chosen], given, labels, order, temperature, incremental)
         return x
+
+
+def draw_steps(
+    x: Tensor,
+    kept: Tensor,
+    step: Decoder,
+    sample: Callable[[Tensor], Tensor],
+    levels: int | None,
+    times: Iterable[int],
+    dtype: torch.dtype,
+) -> None:
+    """Draw ``x`` step by step, in place.
+
+    Args:
+        x: ``(n, D)`` in the data space, the dimensions in the sequence of the order.
+        kept: bool ``(T, g)``, on any device: which of the g dimensions of each step are given, and stay as they are.
+        step: parameters of a step, given a canvas of ``dtype``.
+        sample: parameters ``(n, P, 1)`` -> draws ``(n, g)`` in the data space.
+        levels: number of levels; None for continuous data.
+        times: the steps 0, ..., T - 1.
+        dtype: of the canvas.
+    """
+    whole, partly = kept.all(1).tolist(), kept.any(1).tolist()
+    kept, g = kept.to(x.device), kept.shape[1]
+    canvas = torch.zeros(x.shape, dtype=dtype, device=x.device)
+    columns, scaled = x.split(g, dim=1), canvas.split(g, dim=1)
+    for t in times:
+        now = columns[t]
+        params = step(canvas, t)
+        if not whole[t]:
+            drawn = sample(params.unsqueeze(2))
+            now.copy_(torch.where(kept[t], now, drawn) if partly[t] else drawn)
+        scaled[t].copy_(unit(now, levels))
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Explicit density: p(x) = prod_d p(x_d | x_<d), with exact likelihood and ancestral sampling."""
 
 from collections.abc import Callable
+from functools import partial
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genexp.families.ancestral import AncestralModule
+from genexp.families.ancestral import AncestralModule, draw_steps
 from genexp.networks.autoregressive import AutoregressiveNetwork
 from genexp.probability.observation import Observation
 from genexp.probability.quantize import unit
@@ -96,20 +97,13 @@ class Autoregressive(AncestralModule):
         self, x: Tensor, given: Tensor, y: Tensor | None, order: int, temperature: float, incremental: bool
     ) -> Tensor:
         """``x`` with all but ``given`` drawn, in one order."""
-        network, g = self.network, self.network.group
+        network = self.network
         permutation = network.permutation(order)
-        kept = given.flatten()[permutation].view(-1, g)
-        whole, partly = kept.all(1).tolist(), kept.any(1).tolist()
-        kept, permutation = kept.to(self.device), permutation.to(self.device)
+        kept = given.flatten()[permutation].view(network.steps, network.group)
+        permutation = permutation.to(self.device)
         x = x.flatten(1)[:, permutation]
-        canvas = torch.zeros(x.shape, dtype=self.dtype, device=self.device)
-        decoder = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
-        columns, scaled = x.split(g, dim=1), canvas.split(g, dim=1)
-        for t in self.track(range(network.steps), "sampling"):
-            now = columns[t]
-            params = decoder(canvas, t)
-            if not whole[t]:
-                drawn = self.observation.sample(params.unsqueeze(2), temperature)
-                now.copy_(torch.where(kept[t], now, drawn) if partly[t] else drawn)
-            scaled[t].copy_(unit(now, self.levels))
+        step = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
+        times = self.track(range(network.steps), "sampling")
+        sample = partial(self.observation.sample, temperature=temperature)
+        draw_steps(x, kept, step, sample, self.levels, times, self.dtype)
         return x[:, permutation.argsort()].view(-1, *self.shape)

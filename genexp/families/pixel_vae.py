@@ -1,12 +1,13 @@
 """A VAE whose decoder is autoregressive (Gulrajani et al., "PixelVAE: a latent variable model for natural images", ICLR
 2017): p(x | z) = prod_d p(x_d | x_<d, z)."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genexp.families.ancestral import one_thread
+from genexp.families.ancestral import draw_steps, one_thread
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
 from genexp.probability.quantize import unit
@@ -42,14 +43,10 @@ class PixelVAE(VAE):
         its conditional, rounded to the nearest level."""
         order = self.decoder.network.permutation().to(z.device)
         x = torch.zeros(len(z), self.dims, dtype=torch.uint8 if self.levels else z.dtype, device=z.device)
-        canvas, g = torch.zeros(x.shape, dtype=z.dtype, device=z.device), self.decoder.group
-        step = self.decoder.steps(z, self.labels(y))
+        steps = self.dims // self.decoder.group
+        kept = torch.zeros(steps, self.decoder.group, dtype=torch.bool)
+        sample = partial(self.observation.sample, temperature=temperature) if temperature else self.observation.mean
         with one_thread():
-            for t in self.track(range(self.dims // g), "sampling"):
-                params = step(canvas, t).unsqueeze(2)
-                now = slice(t * g, t * g + g)
-                x[:, now] = (
-                    self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
-                )
-                canvas[:, now] = unit(x[:, now], self.levels)
+            step, times = self.decoder.steps(z, self.labels(y)), self.track(range(steps), "sampling")
+            draw_steps(x, kept, step, sample, self.levels, times, z.dtype)
         return x[:, order.argsort()].view(-1, *self.shape)
