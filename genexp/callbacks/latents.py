@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,6 @@ from torch import Tensor
 from genexp.callbacks.pictures import are_images, labelled_grid
 from genexp.families.capabilities import LatentVariables
 from genexp.probability.interpolation import Interpolation
-from genexp.probability.randomness import generator
 
 
 @dataclass
@@ -49,29 +47,6 @@ class LatentTable:
         x, columns = self.shown()
         labelled_grid(x.flatten(0, 1), levels, path, columns, self.rows)
         return True
-
-
-def random_examples(data: Any, split: str, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
-    """``n`` examples of a split, and their labels, chosen by the seed and in the order of the choice: splits may be sorted.
-
-    Args:
-        data: the data module, set up.
-        split: train, validation or test.
-        n: how many; all, in another order, where there are not so many.
-        seed: of the choice; the first of n examples do not depend on n.
-    """
-    chosen = torch.randperm(data.size(split), generator=generator(seed, "examples", split))[:n]
-    place = torch.full((data.size(split),), -1)
-    place[chosen] = torch.arange(len(chosen))
-    xs, ys, places, start = [], [], [], 0
-    for x, y in data.loader(split):
-        here = place[start : start + len(x)]
-        start += len(x)
-        places.append(here[here >= 0])
-        xs.append(x[here >= 0])
-        ys.append(None if y is None else y[here >= 0])
-    order = torch.cat(places).argsort()
-    return torch.cat(xs)[order], None if ys[0] is None else torch.cat(ys)[order]
 
 
 def decode(model: LatentVariables, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.latents import interpolations, random_examples, symmetric_values, traversals, usage
+from genexp.callbacks.latents import interpolations, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import hand_over, picture
 from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
@@ -91,7 +91,7 @@ class SampleGrid(Callback):
 
     def _examples(self, trainer: Trainer, model: GenerativeModule, n: int) -> tuple[Tensor, Tensor | None]:
         """``n`` validation examples, always the same, on the model's device; labels of a conditional model."""
-        x, y = random_examples(trainer.datamodule, "validation", n, self.seed)
+        x, y = trainer.datamodule.examples("validation", n, self.seed)
         return x.to(model.device), y.to(model.device) if model.conditional else None
 
     def _show(

@@ -18,7 +18,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from genexp.data.batches import FixedOrder, TensorBatches, TrainingOrder, Transform
+from genexp.data.batches import BatchKey, FixedOrder, TensorBatches, TrainingOrder, Transform
 from genexp.data.files import RemoteFile, locate
 from genexp.probability.randomness import generator
 
@@ -155,6 +155,12 @@ class Data(LightningDataModule, ABC):
             batch_size: examples per batch; None for ``evaluation_batch_size``.
         """
         return self._evaluation(split, batch_size or self.evaluation_batch_size, 0, 1)
+
+    def examples(self, split: str, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        """``n`` examples of a split, or all where there are fewer, and their labels, in an order that the seed chooses: splits
+        may be sorted. The first of them do not depend on n, and no others are read."""
+        chosen = torch.randperm(self.size(split), generator=generator(seed, "examples", split))[:n]
+        return self.batches(split)[BatchKey(0, 0, chosen)]
 
     def _evaluation(self, split: str, batch_size: int, rank: int, world: int) -> DataLoader:
         return self._dataloader(self.batches(split), FixedOrder(self.size(split), batch_size, rank, world))

@@ -125,12 +125,10 @@ class AnnealedNLL(Metric):
 
     def _tuned(self, model: GenerativeModule, x: Tensor, y: Tensor | None, what: str) -> AnnealedSampler:
         """The sampler for x ``(B, *shape)`` and y ``(B,)``, with its step sizes chosen."""
-        repeated = x.expand(self.chains, *x.shape).flatten(0, 1)
-        labels = None if y is None else y.expand(self.chains, *y.shape).flatten()
         console = Console()
 
         def log_likelihood(z: Tensor) -> Tensor:
-            return model.log_conditional(repeated, z.flatten(0, 1), labels).view(z.shape[:2])
+            return model.log_conditional(x, z.flatten(0, 1), y).view(z.shape[:2])
 
         def bar(steps: Iterable[int], stage: str) -> Iterable[int]:
             shown = console.is_terminal

@@ -11,7 +11,6 @@ from torch import Tensor
 from genexp.callbacks.latents import (
     LatentTable,
     interpolations,
-    random_examples,
     reconstructions,
     symmetric_values,
     traversals,
@@ -100,7 +99,7 @@ def _examples(config: DictConfig, model: GenerativeModule, data: Any, n: int) ->
             f"latent={config.latent} needs {n:,} examples, and the split {config.split} of {data.name} has "
             f"{data.size(config.split):,}"
         )
-    x, y = random_examples(data, config.split, n, config.seed)
+    x, y = data.examples(config.split, n, config.seed)
     return x.to(model.device), y.to(model.device) if model.conditional else None
 
 

@@ -6,7 +6,6 @@ from PIL import Image
 
 from genexp.callbacks.latents import (
     interpolations,
-    random_examples,
     reconstructions,
     symmetric_values,
     traversals,
@@ -136,22 +135,3 @@ def test_the_picture_has_every_image_and_room_for_names(tmp_path):
     margin = [picture.getpixel((i, top + 15)) for i in range(left)]
     assert min(margin) < (120,) * 3 and margin[0] == (255,) * 3  # the label, on white
     assert not table.write(None, tmp_path / "b.png") and not (tmp_path / "b.png").exists()
-
-
-class Sorted:
-    """Ten examples in order, in batches of 4."""
-
-    def size(self, split):
-        return 10
-
-    def loader(self, split):
-        x = torch.arange(10)
-        return [(x[i : i + 4], 10 * x[i : i + 4]) for i in (0, 4, 8)]
-
-
-def test_examples_are_chosen_by_the_seed():
-    x, y = random_examples(Sorted(), "test", 10, 0)
-    assert sorted(x.tolist()) == list(range(10)) and x.tolist() != list(range(10)) and torch.equal(y, 10 * x)
-    assert torch.equal(random_examples(Sorted(), "test", 4, 0)[0], x[:4])
-    assert not torch.equal(random_examples(Sorted(), "test", 10, 1)[0], x)
-    assert len(random_examples(Sorted(), "test", 99, 0)[0]) == 10

@@ -128,6 +128,24 @@ class Fake(InMemoryData):
 FAKE = dict(name="fake", shape=[2], levels=12, num_classes=6, batch_size=2, evaluation_batch_size=2, seed=0)
 
 
+class Sorted(InMemoryData):
+    """Ten examples in order."""
+
+    def load(self, split):
+        x = torch.arange(10, dtype=torch.uint8)
+        return x.view(10, 1), 10 * x.long()
+
+
+def test_examples_are_chosen_by_the_seed():
+    data = Sorted(**FAKE | {"shape": [1], "num_classes": 91})
+    x, y = data.examples("test", 10, 0)
+    assert sorted(x.flatten().tolist()) == list(range(10)) and x.flatten().tolist() != list(range(10))
+    assert torch.equal(y, 10 * x.flatten())
+    assert torch.equal(data.examples("test", 4, 0)[0], x[:4])
+    assert not torch.equal(data.examples("test", 10, 1)[0], x)
+    assert len(data.examples("test", 99, 0)[0]) == 10
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from genexp import load
-from genexp.callbacks.latents import random_examples
 from genexp.runs.config import instantiate
 from genexp.runs.folder import RunFolder
 
@@ -31,7 +30,7 @@ def test_latent_pictures_of_a_run(genexp, trained):
     data = trained()
     model = load("outputs/a")
     data.prepare_data(), data.setup()
-    x, _ = random_examples(data, "test", 10, 0)
+    x, _ = data.examples("test", 10, 0)
     means = model.latent_mean(x).detach()
 
     names = {path.stem for path in (genexp.folder / SAMPLES).glob("*.png")}
@@ -111,7 +110,7 @@ def test_a_conditional_model_decodes_with_the_label_of_the_left_example_or_the_o
     data = trained("model.conditional=true")
     model = load("outputs/a")
     data.prepare_data(), data.setup()
-    x, y = random_examples(data, "test", 4, 0)
+    x, y = data.examples("test", 4, 0)
     means = model.latent_mean(x, y)
     genexp("sample", "run=outputs/a", "rows=2", "steps=2", "latent=interpolate")
     expected = model.conditional_mean(means, y[[0, 0, 2, 2]]).detach().view(2, 2, 1, 8, 8)
