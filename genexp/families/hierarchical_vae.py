@@ -101,11 +101,11 @@ class HierarchicalVAE(VariationalModule):
         temperature = knob("temperature", temperature, self.temperature)
         latent_temperature = knob("latent_temperature", latent_temperature, self.latent_temperature)
         eps = [latent_temperature * self._randn(n, *shape) for shape in self.decoder.latent_shapes]
-        return self.observe(self.decoder(None, y, eps)[0], temperature)
+        return self.observation.decode(self.decoder(None, y, eps)[0], temperature)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """z ~ q(z | x), then x ~ p(x | z) at the model's temperature: ``(B, C, S, S)`` in the data space."""
         y = self.labels(y)
         params, _ = self._descend(self.encode(x, y), y, lambda *shape: self._randn(1, len(x), *shape))
-        return self.observe(params, self.temperature)
+        return self.observation.decode(params, self.temperature)

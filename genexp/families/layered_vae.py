@@ -115,11 +115,13 @@ class LayeredVAE(VariationalModule):
         for layer in range(len(self.latent_dims) - 1, 0, -1):
             mean, log_std = self.prior(layer, h, y)
             h = mean + log_std.exp() * torch.randn_like(mean)
-        return self.observe(self.decoder_1(h, y), temperature)
+        return self.observation.decode(self.decoder_1(h, y), temperature)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """h_1 ~ q(h_1 | x), then x ~ p(x | h_1) at the model's temperature: ``(B, *shape)`` in the data space."""
         y = self.labels(y)
         mean, log_std = self.encode(x, y)
-        return self.observe(self.decoder_1(mean + log_std.exp() * torch.randn_like(mean), y), self.temperature)
+        return self.observation.decode(
+            self.decoder_1(mean + log_std.exp() * torch.randn_like(mean), y), self.temperature
+        )

@@ -45,7 +45,7 @@ class PixelVAE(VAE):
         x = torch.zeros(len(z), self.dims, dtype=torch.uint8 if self.levels else z.dtype, device=z.device)
         steps = self.dims // self.decoder.group
         kept = torch.zeros(steps, self.decoder.group, dtype=torch.bool)
-        sample = partial(self.observation.sample, temperature=temperature) if temperature else self.observation.mean
+        sample = partial(self.observation.decode, temperature=temperature)
         with one_thread():
             step, times = self.decoder.steps(z, self.labels(y)), self.track(range(steps), "sampling")
             draw_steps(x, kept, step, sample, self.levels, times, z.dtype)

@@ -129,7 +129,7 @@ class VAE(VariationalModule, LatentVariables):
     # --- sampling ----------------------------------------------------------------------------------------------
 
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
-        return self.observe(self.decoder(z, self.labels(y)), temperature)
+        return self.observation.decode(self.decoder(z, self.labels(y)), temperature)
 
     def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.observation.expectation(self.decoder(z, self.labels(y)))

@@ -151,10 +151,6 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         dtype = next(self.parameters()).dtype
         return torch.randn(*shape, device=self.device, dtype=dtype)
 
-    def observe(self, params: Tensor, temperature: float) -> Tensor:
-        """x ~ p(x | params) at a temperature; its mean, rounded to the nearest level, at temperature 0."""
-        return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
-
 
 def knob(name: str, value: float | None, default: float) -> float:
     """A temperature: ``value``, or ``default`` where it is None.

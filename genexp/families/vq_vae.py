@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.families.variational import knob
 from genexp.probability.codebook import Codebook, perplexity, straight_through
 from genexp.probability.observation import Observation, promoted
 from genexp.probability.quantize import unit
@@ -132,11 +133,8 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
             y: labels ``(B,)``, or None.
             temperature: at least 0.
         """
-        temperature = self.temperature if temperature is None else temperature
-        if temperature < 0:
-            raise ValueError(f"temperature={temperature}: must be at least 0")
         params = self.decoder(self.codebook.lookup(codes), self.labels(y))
-        return self.observation.sample(params, temperature) if temperature else self.observation.mean(params)
+        return self.observation.decode(params, knob("temperature", temperature, self.temperature))
 
     def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
         """Uniform codes, then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""

@@ -38,6 +38,10 @@ class Observation(ABC):
     def mean(self, params: Tensor) -> Tensor:
         """E[x | params], rounded to the nearest level: params ``(B, P, *shape)`` -> ``(B, *shape)`` in the data space."""
 
+    def decode(self, params: Tensor, temperature: float) -> Tensor:
+        """As decoders show x: :meth:`sample` at a temperature, :meth:`mean` at temperature 0."""
+        return self.sample(params, temperature) if temperature else self.mean(params)
+
     def expectation(self, params: Tensor) -> Tensor:
         """E[x | params] as it is, or rounded where levels are many: params ``(B, P, *shape)`` -> ``(B, *shape)``, real or
         integer, in [0, levels - 1]. For pictures: of binary data, grey."""
