@@ -64,7 +64,7 @@ class GenerativeModule(LightningModule, ABC):
         self.steps = 0
         """Training steps so far; one generator update is one step, whatever the number of optimizers and of batches."""
         self.accumulate_batches = 1
-        """Batches per training step."""
+        """Batches whose gradients are averaged for an update."""
         self.gradient_clip_norm: float | None = None
         """Largest norm of a player's gradient, for families that step their optimizers themselves; None for any."""
         self.images_pending = 0
@@ -170,6 +170,12 @@ class GenerativeModule(LightningModule, ABC):
             return torch.randn(n, *shape, device=self.device, dtype=self.dtype)
         return self.draws.normal(n, *shape, device=self.device, dtype=self.dtype)
 
+    def uniform(self, n: int, *shape: int) -> Tensor:
+        """As :meth:`noise`, draws from [0, 1)."""
+        if self.draws is None:
+            return torch.rand(n, *shape, device=self.device, dtype=self.dtype)
+        return self.draws.uniform(n, *shape, device=self.device, dtype=self.dtype)
+
     def common_integer(self, high: int) -> int:
         """A draw from {0, ..., high - 1}, the same on all processes during a training or validation step."""
         return int(torch.randint(high, ())) if self.draws is None else self.draws.integer(high)
@@ -221,18 +227,23 @@ class GenerativeModule(LightningModule, ABC):
         return {name: value.mean() for name, value in losses.items()}
 
     @property
+    def batches_per_step(self) -> int:
+        """Batches of a training step."""
+        return self.accumulate_batches
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the last training batch completed a training step, so that no gradient is pending."""
         return self.images_pending == 0
 
     def completes_step(self, batch_idx: int) -> bool:
-        """Whether this batch is the last of its training step: every ``accumulate_batches``-th, or an epoch's last."""
-        return (batch_idx + 1) % self.accumulate_batches == 0 or self.trainer.is_last_batch
+        """Whether this batch is the last of its training step: every ``batches_per_step``-th, or an epoch's last."""
+        return (batch_idx + 1) % self.batches_per_step == 0 or self.trainer.is_last_batch
 
     def batches_of_step(self, batch_idx: int) -> int:
         """How many batches the training step of this batch has; fewer at the end of an epoch."""
-        first = batch_idx - batch_idx % self.accumulate_batches
-        return min(self.accumulate_batches, int(min(self.trainer.num_training_batches, 2**62)) - first)
+        first = batch_idx - batch_idx % self.batches_per_step
+        return min(self.batches_per_step, int(min(self.trainer.num_training_batches, 2**62)) - first)
 
     def count(self, x: Tensor, batch_idx: int) -> None:
         """Advance the clock by the batch ``x`` (of the same size on every process)."""

@@ -1,57 +1,63 @@
 """Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from genexp.families.base import GenerativeModule
+from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
+from genexp.probability.gradient_penalty import GradientPenalty
 from genexp.probability.observation import promoted
 from genexp.probability.quantize import from_symmetric, symmetric
 
 
-class Objective(ABC):
-    """Losses of the two players, from the discriminator's logits: D(x) = sigmoid(logit)."""
+@dataclass
+class Batch:
+    """Real examples as reals ``(B, *shape)``, labels ``(B,)`` or None, and latents for the discriminator's update and each
+    of the generator's ``(B, R, latent_dim)``."""
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1): ``(B,)``."""
-        return F.softplus(-real) + F.softplus(fake)
-
-    @abstractmethod
-    def generator(self, fake: Tensor) -> Tensor:
-        """What the generator minimises: ``(B,)``."""
-
-
-class Minimax(Objective):
-    """The zero-sum game: the generator minimises log(1 - D(G(z))), whose gradient vanishes where D is sure."""
-
-    def generator(self, fake: Tensor) -> Tensor:
-        return -F.softplus(fake)
-
-
-class NonSaturating(Objective):
-    """The loss used in practice: the generator minimises -log D(G(z)) (Goodfellow et al. 2014, section 3)."""
-
-    def generator(self, fake: Tensor) -> Tensor:
-        return F.softplus(-fake)
+    real: Tensor
+    y: Tensor | None
+    z: Tensor
 
 
 class GAN(GenerativeModule):
-    """Generative adversarial network; one training step updates the discriminator, then the generator.
+    """Generative adversarial network.
+
+    One training step is one update of the generator. Before it the discriminator is updated ``discriminator_steps`` times,
+    each time on real examples of its own (fewer times in the last step of an epoch, if no more are left). Real and generated
+    examples pass the discriminator apart, so that batch normalisation never mixes them.
 
     Args:
         generator: called with ``shape``, ``levels``, ``latent_dim``, ``num_classes``; makes the network
             z ``(B, latent_dim)``, y -> reals ``(B, *shape)``, in [-1, 1] for data with levels.
-        discriminator: called with ``shape``, ``num_classes``; makes the network reals ``(B, *shape)``, y -> logits ``(B,)``.
+        discriminator: called with ``shape``, ``num_classes``, ``num_outputs``; makes the network reals ``(B, *shape)``, y ->
+            ``(B, num_outputs)``: the logit, and the class logits of an auxiliary classifier.
         objective: losses of both.
+        penalties: terms of the discriminator's loss by name.
+        augmentation: of all that the discriminator sees, or None. It has ``draws``, the uniform numbers that it needs for an
+            example, and maps x ``(B, *shape)`` and u ``(B, draws)`` to ``(B, *shape)``, differentiable in x.
+        auxiliary: classifies real and generated examples in place of giving the discriminator their labels, or None.
         latent_dim: dimensions of z ~ N(0, I).
+        packing: examples that the discriminator judges at once, at least 1.
+        discriminator_steps: its updates for one of the generator, at least 1.
+        generator_batches: the generator's update has so many times the examples of the discriminator's, at least 1.
+        simultaneous: the generator's gradient is that against the discriminator before its last update, as if both moved at
+            once; else they alternate.
+        weight_clip: largest absolute value of the discriminator's parameters (Arjovsky et al. 2017), above 0; None for any.
         generator_optimizer: called with the generator's parameters.
         discriminator_optimizer: called with the discriminator's parameters.
-        base: see :class:`GenerativeModule`.
+        base: see :class:`GenerativeModule`; ``scheduler`` is called with either optimizer and counts generator updates.
+
+    Raises:
+        ValueError: an argument is out of range, or the model is conditional and packs examples.
     """
 
     def __init__(
@@ -60,94 +66,234 @@ class GAN(GenerativeModule):
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
         objective: Objective,
+        penalties: Mapping[str, GradientPenalty],
+        augmentation: nn.Module | None,
+        auxiliary: AuxiliaryClassifier | None,
         latent_dim: int,
+        packing: int,
+        discriminator_steps: int,
+        generator_batches: int,
+        simultaneous: bool,
+        weight_clip: float | None,
         generator_optimizer: Callable[..., Optimizer],
         discriminator_optimizer: Callable[..., Optimizer],
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        if self.scheduler_factory is not None:
-            raise ValueError("scheduler: a GAN has two optimizers, and no scheduler; remove it")
+        counts = {"packing": packing, "discriminator_steps": discriminator_steps, "generator_batches": generator_batches}
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if weight_clip is not None and not weight_clip > 0:
+            raise ValueError(f"weight_clip={weight_clip}: must be above 0, or null for no clipping")
+        if packing > 1 and self.conditional:
+            raise ValueError(f"packing={packing}: the examples of a pack have labels of their own; set conditional=false")
+        if auxiliary is not None and not self.conditional:
+            raise ValueError("auxiliary: a classifier needs labels; set conditional=true, or auxiliary=null")
         self.automatic_optimization = False
-        self.objective, self.latent_dim = objective, latent_dim
+        self.objective, self.penalties, self.augmentation = objective, dict(penalties), augmentation
+        self.auxiliary, self.latent_dim, self.packing = auxiliary, latent_dim, packing
+        self.discriminator_steps, self.generator_batches = discriminator_steps, generator_batches
+        self.simultaneous, self.weight_clip = simultaneous, weight_clip
         self.generator = generator(
             shape=self.shape, levels=self.levels, latent_dim=latent_dim, num_classes=self.label_width
         )
-        self.discriminator = discriminator(shape=self.shape, num_classes=self.label_width)
+        channels, *sides = self.shape
+        self.discriminator = discriminator(
+            shape=(packing * channels, *sides),
+            num_classes=self.label_width if auxiliary is None else 0,
+            num_outputs=1 if auxiliary is None else 1 + self.label_width,
+        )
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self._batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
+        self.updates = 0
+        """Updates of the discriminator so far."""
+        self._batches: list[Batch] = []
+        self._logged: dict[str, list[Tensor]] = {}
+
+    # --- what the players see and say -------------------------------------------------------------------------
 
     def generate(self, n: int, y: Tensor | None) -> Tensor:
         """G(z, y) for z ~ N(0, I): reals ``(n, *shape)``. ``y`` as the networks take it."""
         return self.generator(self.noise(n, self.latent_dim), y)
 
-    def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """The discriminator's logits ``(B,)``, in float32 at least."""
-        return promoted(self.discriminator(x, y))
+    def seen(self, x: Tensor) -> Tensor:
+        """Reals ``(B, *shape)`` as the discriminator sees them: augmented and packed."""
+        if self.augmentation is not None:
+            x = self.augmentation(x, self.uniform(len(x), self.augmentation.draws))
+        return pack(x, self.packing)
 
-    def players(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Losses of both players and what the discriminator believes, from its logits ``(B,)`` on real and fake."""
-        return {
-            "loss": self.objective.generator(fake),
-            "discriminator_loss": self.objective.discriminator(real, fake),
-            "discriminator_real": torch.sigmoid(real).detach(),
-            "discriminator_fake": torch.sigmoid(fake).detach(),
-        }
+    def judge(self, seen: Tensor, y: Tensor | None) -> Tensor:
+        """The discriminator's outputs, in float32 at least: the logits in column 0, class logits in the others."""
+        return promoted(self.discriminator(seen, y if self.auxiliary is None else None))
+
+    def discriminator_terms(self, real: Tensor, fake: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+        """Terms of the discriminator's loss but for the penalties, from its outputs on real and fake: ``(groups,)`` each."""
+        terms = {"discriminator_loss": self.objective.discriminator(real[:, 0], fake[:, 0])}
+        if self.auxiliary is not None:
+            terms["discriminator_class_loss"] = self.auxiliary.discriminator(real[:, 1:], fake[:, 1:], y)
+        return terms
+
+    def generator_terms(self, fake: Tensor, real: Tensor | None, y: Tensor | None) -> dict[str, Tensor]:
+        """Terms of the generator's loss, from the discriminator's outputs on fake and, if the objective needs it, real:
+        ``(groups,)`` each."""
+        terms = {"loss": self.objective.generator(fake[:, 0], None if real is None else real[:, 0])}
+        if self.auxiliary is not None:
+            terms["class_loss"] = self.auxiliary.generator(fake[:, 1:], y)
+        return terms
+
+    @torch.no_grad()
+    def beliefs(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The discriminator's logits on real and fake, and how often it is right: ``(groups,)`` each."""
+        right = self.objective.accuracy(real[:, 0], fake[:, 0])
+        names = ("real_logit", "fake_logit", "real_accuracy", "fake_accuracy")
+        return dict(zip(names, (real[:, 0], fake[:, 0], *right), strict=True))
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """``loss``, which the generator minimises, ``discriminator_loss``, and the mean D(x) and D(G(z)): ``(B,)`` each.
-        Training does not minimise their sum; see :meth:`training_step`."""
+        """Both players' losses without penalties, and what the discriminator believes, ``(B,)`` each; of a pack, all its
+        examples have the same. ``loss`` is the generator's. Training does not minimise their sum; see
+        :meth:`training_step`."""
         y = self.labels(y)
-        fake = self.generate(len(x), y)
-        return self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake, y))
+        fake = self.judge(self.seen(self.generate(len(x), y)), y)
+        real = self.judge(self.seen(symmetric(x, self.levels)), y)
+        terms = self.generator_terms(fake, real, y) | self.discriminator_terms(real, fake, y) | self.beliefs(real, fake)
+        return {name: unpack(value, self.packing, len(x)) for name, value in terms.items()}
+
+    # --- training ---------------------------------------------------------------------------------------------
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.accumulate_batches * self.discriminator_steps
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
-        """Both updates, once the batches of a step are there; empty before. Where they are several, their fakes are made
-        once for each player, so that the memory is that of one batch."""
+        """The discriminator's gradient on this batch, its update once the batches of one are there, and at the end of the step
+        the generator's update, on the batches of the last one. Returns the means over the step, and nothing before its end."""
         x, y = batch
-        self._batches.append((x, self.labels(y), self.noise(len(x), self.latent_dim)))
+        z = self.noise(len(x), self.generator_batches, self.latent_dim)
         self.count(x, batch_idx)
+        position = batch_idx % self.batches_per_step
+        before = position - position % self.accumulate_batches
+        size = min(self.accumulate_batches, self.batches_of_step(batch_idx) - before)
+        self._batches.append(Batch(symmetric(x, self.levels), self.labels(y), z))
+        is_last = len(self._batches) == size
+
+        fake = self._criticise(self._batches[-1], size, synced=is_last, kept=self.at_boundary and size == 1)
+        generator_optimizer, discriminator_optimizer = self.optimizers()
+        if is_last and not (self.simultaneous and self.at_boundary):
+            self._update_discriminator(discriminator_optimizer)
+        if self.at_boundary:
+            self._generate(fake)
+            if self.simultaneous:
+                self._update_discriminator(discriminator_optimizer)
+            generator_optimizer.step()
+            generator_optimizer.zero_grad()
+            for scheduler in self.lr_schedulers() or ():
+                scheduler.step()
+        if is_last:
+            self._batches = []
         if not self.at_boundary:
             return {}
-        batches, self._batches = self._batches, []
-        single, self._share = len(batches) == 1, 1 / len(batches)
-        generator_optimizer, discriminator_optimizer = self.optimizers()
-        totals: dict[str, list[Tensor]] = {}
+        logged, self._logged = self._logged, {}
+        return {name: torch.stack(values).mean() for name, values in logged.items()}
 
-        self.active_optimizer = 1
-        discriminator_optimizer.zero_grad()
-        for x, y, z in batches:
-            with torch.set_grad_enabled(single):
-                fake = self.generator(z, y)
-            losses = self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake.detach(), y))
-            losses = self.reduce({name: value for name, value in losses.items() if name != "loss"})
-            self.manual_backward(losses["discriminator_loss"])
-            for name, value in losses.items():
-                totals.setdefault(name, []).append(value.detach())
-        discriminator_optimizer.step()
+    def _criticise(self, batch: Batch, size: int, synced: bool, kept: bool) -> Tensor:
+        """Add the discriminator's gradient on a batch, one of ``size``; ``synced`` over the processes. Returns the fakes, with
+        their graph if they are ``kept`` for the generator."""
+        self.active_optimizer, self._share = 1, 1 / size
+        with torch.set_grad_enabled(kept):
+            fake = self.generator(batch.z[:, 0], batch.y)
+        seen = self.seen(batch.real), self.seen(fake.detach())
+        real_outputs, fake_outputs = (self.judge(x, batch.y) for x in seen)
+        terms = self.discriminator_terms(real_outputs, fake_outputs, batch.y)
+        for name, penalty in self.penalties.items():
+            if self.updates % penalty.every == 0:
+                terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *seen, self.uniform)
+            else:
+                self._log({name: fake.new_zeros(())})
+        with nullcontext() if synced else self._unsynced():
+            self.manual_backward(sum(self.reduce(terms).values()))
+        self._log(terms | self.beliefs(real_outputs, fake_outputs))
+        self._log({"fake_spread": _spread(fake.detach()) / _spread(batch.real).clamp_min(1e-12)})
+        return fake
 
-        self.active_optimizer = 0
+    def _generate(self, fake: Tensor) -> None:
+        """The generator's gradient on the batches of the discriminator's last update; ``fake`` is kept from that, if it had one
+        batch only. Otherwise its fakes are made again, so that the memory is that of one batch."""
+        self.active_optimizer, pieces = 0, len(self._batches) * self.generator_batches
+        self._share = 1 / pieces
         self.discriminator.requires_grad_(False)
-        generator_optimizer.zero_grad()
-        for _, y, z in batches:
-            fake = fake if single else self.generator(z, y)
-            loss = self.objective.generator(self.logits(fake, y)).mean()
-            self.manual_backward(loss)
-            totals.setdefault("loss", []).append(loss.detach())
-        generator_optimizer.step()
+        for index, batch in enumerate(self._batches):
+            for draw in range(self.generator_batches):
+                if len(self._batches) > 1 or draw > 0:
+                    fake = self.generator(batch.z[:, draw], batch.y)
+                outputs = self.judge(self.seen(fake), batch.y)
+                real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
+                terms = self.generator_terms(outputs, real, batch.y)
+                synced = index * self.generator_batches + draw == pieces - 1
+                with nullcontext() if synced else self._unsynced():
+                    self.manual_backward(sum(self.reduce(terms).values()))
+                self._log(terms)
         self.discriminator.requires_grad_(True)
-        return {name: torch.stack(values).mean() for name, values in totals.items()}
+
+    def _update_discriminator(self, optimizer: Optimizer) -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+        self.updates += 1
+        if self.weight_clip is not None:
+            with torch.no_grad():
+                for parameter in self.discriminator.parameters():
+                    parameter.clamp_(-self.weight_clip, self.weight_clip)
+
+    def _unsynced(self) -> Any:
+        """Inside, gradients stay on their process: those of a player are summed over the processes once for each update."""
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
+
+    def _log(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._logged.setdefault(name, []).append(value.detach().mean())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        player = ("generator", "discriminator")[self.trainer.optimizers.index(optimizer)]
+        norm = get_total_norm([p.grad for p in getattr(self, player).parameters() if p.grad is not None])
+        # float16 overflows now and then: its scaler leaves that update out, and so does the record
+        self._log({f"{player}_gradient_norm": norm.nan_to_num(0.0, 0.0, 0.0)})
         if self.gradient_clip_norm is not None:
             self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
 
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
+    def configure_optimizers(self) -> tuple[Sequence[Optimizer], Sequence[Any]]:
+        optimizers = [
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+        schedulers = [] if self.scheduler_factory is None else [self.scheduler_factory(each) for each in optimizers]
+        return optimizers, schedulers
 
-    def draw(self, n: int, y: Tensor | None) -> Tensor:
-        """x = G(z), rounded to the nearest level."""
-        return from_symmetric(self.generate(n, y), self.levels)
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["updates"] = self.updates
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.updates = checkpoint["updates"]
+
+    # --- sampling ---------------------------------------------------------------------------------------------
+
+    def draw(self, n: int, y: Tensor | None, *, truncation: float | None = None) -> Tensor:
+        """x = G(z), rounded to the nearest level.
+
+        Args:
+            n, y: see :meth:`GenerativeModule.sample`.
+            truncation: largest absolute value of a number in z, above 0: smaller values trade variety for quality (Brock,
+                Donahue, Simonyan, ICLR 2019, section 3.1). None for any.
+        """
+        z = self.noise(n, self.latent_dim)
+        if truncation is not None:
+            if not truncation > 0:
+                raise ValueError(f"truncation={truncation}: must be above 0")
+            nn.init.trunc_normal_(z, a=-truncation, b=truncation)
+        return from_symmetric(self.generator(z, y), self.levels)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Standard deviation over a batch, averaged over dimensions: ``(B, ...)`` -> ``()``."""
+    return x.std(0, correction=0).mean()

@@ -167,10 +167,7 @@ class ConvGenerator(Upward):
 
 
 class ConvDiscriminator(Downward):
-    """Image ``(B, C, S, S)`` in [-1, 1] -> logits ``(B,)``, positive where it looks real."""
+    """Image ``(B, C, S, S)`` in [-1, 1] -> ``(B, num_outputs)``: column 0 is positive where it looks real."""
 
-    def __init__(self, **network: Any) -> None:
-        super().__init__(out_features=1, **network)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x, y).squeeze(1)
+    def __init__(self, *, num_outputs: int, **network: Any) -> None:
+        super().__init__(out_features=num_outputs, **network)

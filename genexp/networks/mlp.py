@@ -83,10 +83,10 @@ class MLPGenerator(ConditionalMLP):
 
 
 class MLPDiscriminator(ConditionalMLP):
-    """Reals ``(B, *shape)`` -> logits ``(B,)``, positive where x looks real."""
+    """Reals ``(B, *shape)`` -> ``(B, num_outputs)``: column 0 is positive where x looks real."""
 
-    def __init__(self, *, shape: Sequence[int], **mlp: Any) -> None:
-        super().__init__(in_features=torch.Size(shape).numel(), out_features=1, **mlp)
+    def __init__(self, *, shape: Sequence[int], num_outputs: int, **mlp: Any) -> None:
+        super().__init__(in_features=torch.Size(shape).numel(), out_features=num_outputs, **mlp)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x.flatten(1), y).squeeze(1)
+        return super().forward(x.flatten(1), y)

@@ -5,7 +5,7 @@ another logger or an extra validation changes nothing.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -58,10 +58,19 @@ class StepDraws:
 
     def normal(self, n: int, *shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Standard-normal draws ``(n, *shape)`` for the n examples of this process."""
+        return self._rows(torch.randn, n, shape, device, dtype)
+
+    def uniform(self, n: int, *shape: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Uniform draws from [0, 1) ``(n, *shape)`` for the n examples of this process."""
+        return self._rows(torch.rand, n, shape, device, dtype)
+
+    def _rows(
+        self, draw: Callable[..., Tensor], n: int, shape: Sequence[int], device: torch.device, dtype: torch.dtype
+    ) -> Tensor:
         row = torch.Size(shape).numel()
         rows = self.before + n * self.world
         # torch.randn on a CPU treats the last 16 numbers apart: with 16 more, no row depends on how many follow it
-        drawn = torch.randn(rows * row + 16, generator=self._generator(device), device=device, dtype=dtype)
+        drawn = draw(rows * row + 16, generator=self._generator(device), device=device, dtype=dtype)
         return drawn[: rows * row].view(rows, *shape)[self.before + self.rank :: self.world]
 
     def integer(self, high: int) -> int:

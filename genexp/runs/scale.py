@@ -111,7 +111,7 @@ def make_trainer(config: DictConfig, model: GenerativeModule, **arguments: Any) 
             arguments["strategy"] = f"{settings.strategy}_find_unused_parameters_true"
         if settings.get("precision") == "16-mixed":
             arguments["precision"] = None
-            plugins.append(ScalerPerOptimizer("cuda", len(model.configure_optimizers())))
+            plugins.append(ScalerPerOptimizer("cuda", len(model.configure_optimizers()[0])))
     if settings.get("sync_batchnorm") and device_of(settings.accelerator).type == "cpu":
         plugins.append(CPUBatchNormSync())
     return instantiate(config, "trainer", list(config.allow_targets), **ALWAYS, **arguments)
