@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genexp.callbacks.pictures import are_images, labelled_grid
-from genexp.families.capabilities import LatentVariables
+from genexp.families.capabilities import LatentDecoder, LatentVariables
 from genexp.probability.interpolation import Interpolation
 
 
@@ -49,7 +49,7 @@ class LatentTable:
         return True
 
 
-def decode(model: LatentVariables, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+def decode(model: LatentDecoder, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
     """z ``(R, S, latent_dim)``, a label for each row ``(R,)`` or None -> ``(R, S, *shape)``; at temperature 0, means."""
     flat, labels = z.flatten(0, 1), None if y is None else y.repeat_interleave(z.shape[1], 0)
     x = model.decode(flat, labels, temperature) if temperature else model.conditional_mean(flat, labels)
@@ -82,6 +82,23 @@ def interpolations(
     z = path(means[::2], means[1::2], t)
     columns = [f"{value:.3g}" for value in t.tolist()]
     return LatentTable(z, decode(model, z, y, temperature), columns, _labels(y), x[::2], x[1::2])
+
+
+def prior_interpolations(
+    model: LatentDecoder, y: Tensor | None, *, rows: int, path: Interpolation, steps: int, temperature: float
+) -> LatentTable:
+    """A row from one draw of p(z) to another, and so on, where nothing tells the z of an example.
+
+    Args:
+        model: on its device, in evaluation mode.
+        y: labels ``(R,)``, for p(x | z, y) all along a row; None of an unconditional model.
+        rows: R.
+        path, steps, temperature: see :func:`interpolations`.
+    """
+    z = model.sample_prior(2 * rows)
+    t = torch.linspace(0, 1, steps, device=z.device)
+    z = path(z[::2], z[1::2], t)
+    return LatentTable(z, decode(model, z, y, temperature), [f"{value:.3g}" for value in t.tolist()], _labels(y))
 
 
 def usage(model: LatentVariables, x: Tensor, y: Tensor | None) -> tuple[Tensor, str]:

@@ -6,11 +6,11 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.latents import interpolations, symmetric_values, traversals, usage
+from genexp.callbacks.latents import interpolations, prior_interpolations, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import hand_over, picture
 from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import LatentVariables, Reconstruction
+from genexp.families.capabilities import LatentDecoder, LatentVariables, Reconstruction
 from genexp.probability.interpolation import slerp
 from genexp.probability.randomness import keyed_draws
 
@@ -59,15 +59,21 @@ class SampleGrid(Callback):
                     pairs = torch.stack([x, model.reconstruct(x, y)], dim=1).flatten(0, 1)
                 labels = None if y is None else y.repeat_interleave(2)
                 self._show(trainer, model, "reconstructions", pairs, labels, f"{name}-reconstructions", 8)
-            if isinstance(model, LatentVariables):
+            if isinstance(model, LatentDecoder):
                 self._interpolations(trainer, model, name)
 
     @torch.no_grad()
     def _interpolations(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
-        """Between the posterior means of eight pairs of validation examples, along arcs."""
-        x, y = self._examples(trainer, model, min(16, trainer.datamodule.size("validation") // 2 * 2))
+        """Between the posterior means of eight pairs of validation examples, or of pairs of draws from the prior of a family
+        that has no posterior, along arcs."""
+        way = {"path": slerp, "steps": 11, "temperature": 0.0}
         with model.evaluating():
-            table = interpolations(model, x, y, None if y is None else y[::2], path=slerp, steps=11, temperature=0.0)
+            if isinstance(model, LatentVariables):
+                x, y = self._examples(trainer, model, min(16, trainer.datamodule.size("validation") // 2 * 2))
+                table = interpolations(model, x, y, None if y is None else y[::2], **way)
+            else:
+                y = torch.arange(8, device=model.device) % model.num_classes if model.conditional else None
+                table = prior_interpolations(model, y, rows=8, **way)
         path = self.folder / f"{name}-interpolations.png"
         if table.write(model.levels, path):
             hand_over(trainer, model, "interpolations", path)

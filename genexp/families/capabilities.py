@@ -53,14 +53,28 @@ class Reconstruction(ABC):
         """x after encoding and decoding: ``(B, *shape)`` in the data space."""
 
 
-class LatentVariables(ABC):
-    """The family explains x by real latent variables z ``(latent_dim,)``: p(x, z) = p(z) p(x | z), and q(z | x)."""
+class LatentDecoder(ABC):
+    """The family makes x out of real latent variables z ``(latent_dim,)`` that have a prior."""
 
     latent_dim: int
 
     @abstractmethod
     def sample_prior(self, n: int) -> Tensor:
         """``n`` draws from p(z): ``(n, latent_dim)``."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+        """x ~ p(x | z, y) at a temperature, its mean at 0: ``(B, *shape)`` in the data space. Where x is a function of z, there
+        is no temperature."""
+
+    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | z, y] for pictures: z ``(B, latent_dim)`` -> ``(B, *shape)`` in [0, levels - 1]; not rounded to levels where the
+        family knows better, so that binary data are grey."""
+        return self.decode(z, y, 0.0)
+
+
+class LatentVariables(LatentDecoder):
+    """The family explains x by latent variables: p(x, z) = p(z) p(x | z), and q(z | x)."""
 
     @abstractmethod
     def log_prior(self, z: Tensor) -> Tensor:
@@ -96,12 +110,3 @@ class LatentVariables(ABC):
     def log_posterior(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor | None:
         """log q(z_i | x_j, y_j) of every pair, in nats: z ``(N, latent_dim)``, x ``(M, *shape)`` -> ``(N, M)``; None where q is
         known at its own draws only."""
-
-    @abstractmethod
-    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
-        """x ~ p(x | z, y) at a temperature, its mean at 0: ``(B, *shape)`` in the data space."""
-
-    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """E[x | z, y] for pictures: z ``(B, latent_dim)`` -> ``(B, *shape)`` in [0, levels - 1]; not rounded to levels where the
-        family knows better, so that binary data are grey."""
-        return self.decode(z, y, 0.0)

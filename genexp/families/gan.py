@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import LatentDecoder
 from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
 from genexp.probability.gradient_penalty import GradientPenalty
 from genexp.probability.observation import promoted
@@ -28,7 +29,7 @@ class Batch:
     z: Tensor
 
 
-class GAN(GenerativeModule):
+class GAN(GenerativeModule, LatentDecoder):
     """Generative adversarial network.
 
     One training step is one update of the generator. Before it the discriminator is updated ``discriminator_steps`` times,
@@ -110,12 +111,6 @@ class GAN(GenerativeModule):
         self._batches: list[Batch] = []
         self._logged: dict[str, list[Tensor]] = {}
 
-    # --- what the players see and say -------------------------------------------------------------------------
-
-    def generate(self, n: int, y: Tensor | None) -> Tensor:
-        """G(z, y) for z ~ N(0, I): reals ``(n, *shape)``. ``y`` as the networks take it."""
-        return self.generator(self.noise(n, self.latent_dim), y)
-
     def seen(self, x: Tensor) -> Tensor:
         """Reals ``(B, *shape)`` as the discriminator sees them: augmented and packed."""
         if self.augmentation is not None:
@@ -153,12 +148,10 @@ class GAN(GenerativeModule):
         examples have the same. ``loss`` is the generator's. Training does not minimise their sum; see
         :meth:`training_step`."""
         y = self.labels(y)
-        fake = self.judge(self.seen(self.generate(len(x), y)), y)
+        fake = self.judge(self.seen(self.generator(self.sample_prior(len(x)), y)), y)
         real = self.judge(self.seen(symmetric(x, self.levels)), y)
         terms = self.generator_terms(fake, real, y) | self.discriminator_terms(real, fake, y) | self.beliefs(real, fake)
         return {name: unpack(value, self.packing, len(x)) for name, value in terms.items()}
-
-    # --- training ---------------------------------------------------------------------------------------------
 
     @property
     def batches_per_step(self) -> int:
@@ -212,7 +205,8 @@ class GAN(GenerativeModule):
         with nullcontext() if synced else self._unsynced():
             self.manual_backward(sum(self.reduce(terms).values()))
         self._log(terms | self.beliefs(real_outputs, fake_outputs))
-        self._log({"fake_spread": _spread(fake.detach()) / _spread(batch.real).clamp_min(1e-12)})
+        spread, of_data = (x.detach().std(0, correction=0).mean() for x in (fake, batch.real))
+        self._log({"fake_spread": spread / of_data.clamp_min(1e-12)})
         return fake
 
     def _generate(self, fake: Tensor) -> None:
@@ -276,8 +270,6 @@ class GAN(GenerativeModule):
         super().on_load_checkpoint(checkpoint)
         self.updates = checkpoint["updates"]
 
-    # --- sampling ---------------------------------------------------------------------------------------------
-
     def draw(self, n: int, y: Tensor | None, *, truncation: float | None = None) -> Tensor:
         """x = G(z), rounded to the nearest level.
 
@@ -286,14 +278,20 @@ class GAN(GenerativeModule):
             truncation: largest absolute value of a number in z, above 0: smaller values trade variety for quality (Brock,
                 Donahue, Simonyan, ICLR 2019, section 3.1). None for any.
         """
-        z = self.noise(n, self.latent_dim)
+        z = self.sample_prior(n)
         if truncation is not None:
             if not truncation > 0:
                 raise ValueError(f"truncation={truncation}: must be above 0")
             nn.init.trunc_normal_(z, a=-truncation, b=truncation)
+        return self.decode(z, y)
+
+    def sample_prior(self, n: int) -> Tensor:
+        return self.noise(n, self.latent_dim)
+
+    def decode(self, z: Tensor, y: Tensor | None, temperature: float = 1.0) -> Tensor:
         return from_symmetric(self.generator(z, y), self.levels)
 
-
-def _spread(x: Tensor) -> Tensor:
-    """Standard deviation over a batch, averaged over dimensions: ``(B, ...)`` -> ``()``."""
-    return x.std(0, correction=0).mean()
+    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """G(z, y) before it is rounded."""
+        x = self.generator(z, y)
+        return x if self.levels is None else (x.clamp(-1, 1) + 1) / 2 * (self.levels - 1)

@@ -11,13 +11,14 @@ from torch import Tensor
 from genexp.callbacks.latents import (
     LatentTable,
     interpolations,
+    prior_interpolations,
     reconstructions,
     symmetric_values,
     traversals,
     usage,
 )
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import LatentVariables
+from genexp.families.capabilities import LatentDecoder, LatentVariables
 from genexp.probability.interpolation import linear, slerp
 from genexp.runs.complete import labels_of, save
 from genexp.runs.config import SPLITS, ConfigError, check_choice, nearest
@@ -78,9 +79,10 @@ def latent(config: DictConfig, model: GenerativeModule, data: Any, output: Path,
     Raises:
         ConfigError: the family has no latent variables, or the request does not fit the model or the data.
     """
-    if not isinstance(model, LatentVariables):
+    needed = LatentDecoder if config.latent == "interpolate" else LatentVariables
+    if not isinstance(model, needed):
         raise ConfigError(
-            f"latent={config.latent}: needs LatentVariables, which {type(model).__name__} does not provide"
+            f"latent={config.latent}: needs {needed.__name__}, which {type(model).__name__} does not provide"
         )
     data.prepare_data()
     data.setup()
@@ -111,10 +113,14 @@ def _labels(config: DictConfig, model: GenerativeModule, own: Tensor | None, n: 
 
 
 def _interpolate(config: DictConfig, model: Any, data: Any, console: Console) -> LatentTable:
+    path, temperature = INTERPOLATIONS[config.interpolation], config.knobs.get("temperature", 0)
+    way = {"path": path, "steps": config.steps, "temperature": temperature}
+    if not isinstance(model, LatentVariables):
+        own = torch.arange(config.rows) % model.num_classes if model.conditional else None
+        return prior_interpolations(model, _labels(config, model, own, config.rows), rows=config.rows, **way)
     x, own = _examples(config, model, data, 2 * config.rows)
     y = _labels(config, model, None if own is None else own[::2], config.rows)
-    path, temperature = INTERPOLATIONS[config.interpolation], config.knobs.get("temperature", 0)
-    return interpolations(model, x, own, y, path=path, steps=config.steps, temperature=temperature)
+    return interpolations(model, x, own, y, **way)
 
 
 def _reconstruct(config: DictConfig, model: Any, data: Any, console: Console) -> LatentTable:

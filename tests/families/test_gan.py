@@ -279,6 +279,15 @@ def test_a_players_step_moves_its_own_parameters_only(player):
         assert torch.equal(value, before[name]) == name.startswith(other), name
 
 
+def test_pictures_are_decoded_as_samples_are_but_not_rounded(levels=5):
+    model = make(levels=levels)
+    z = 9 * torch.randn(50, 2)
+    with torch.no_grad():
+        x, mean = model.decode(z, None), model.conditional_mean(z)
+    assert x.dtype == torch.uint8 and torch.equal(mean.round().to(torch.uint8), x)
+    assert (mean != mean.round()).any() and 0 <= mean.min() <= mean.max() <= levels - 1
+
+
 def test_steps_and_images_are_counted_once():
     model = make()
     trainer = fit(model, batches(5))
