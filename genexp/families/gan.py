@@ -46,7 +46,8 @@ class GAN(GenerativeModule):
     Args:
         generator: called with ``shape``, ``levels``, ``latent_dim``, ``num_classes``; makes the network
             z ``(B, latent_dim)``, y -> reals ``(B, *shape)``, in [-1, 1] for data with levels.
-        discriminator: called with ``shape``, ``num_classes``; makes the network reals ``(B, *shape)``, y -> logits ``(B,)``.
+        discriminator: called with ``shape``, ``num_classes``, ``num_outputs``; makes the network reals ``(B, *shape)``, y ->
+            logits ``(B, num_outputs)``.
         objective: losses of both.
         latent_dim: dimensions of z ~ N(0, I).
         generator_optimizer: called with the generator's parameters.
@@ -73,7 +74,7 @@ class GAN(GenerativeModule):
         self.generator = generator(
             shape=self.shape, levels=self.levels, latent_dim=latent_dim, num_classes=self.label_width
         )
-        self.discriminator = discriminator(shape=self.shape, num_classes=self.label_width)
+        self.discriminator = discriminator(shape=self.shape, num_classes=self.label_width, num_outputs=1)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self._batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
 
@@ -83,7 +84,7 @@ class GAN(GenerativeModule):
 
     def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
         """The discriminator's logits ``(B,)``, in float32 at least."""
-        return promoted(self.discriminator(x, y))
+        return promoted(self.discriminator(x, y)).squeeze(1)
 
     def players(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses of both players and what the discriminator believes, from its logits ``(B,)`` on real and fake."""

@@ -66,7 +66,7 @@ def test_the_value_of_the_game_at_the_optimal_discriminator(float64):
 
 
 def make(objective=None, conditional=False, levels=None, seed=0):
-    mlp = {"hidden": [8], "activation": torch.nn.Tanh(), "initialisation": None}
+    mlp = {"hidden": [8], "activation": torch.nn.Tanh(), "initialisation": None, "normalisation": None}
     torch.manual_seed(seed)
     return GAN(
         shape=(2,),
@@ -74,7 +74,7 @@ def make(objective=None, conditional=False, levels=None, seed=0):
         num_classes=3,
         conditional=conditional,
         generator=partial(MLPGenerator, **mlp),
-        discriminator=partial(MLPDiscriminator, **mlp),
+        discriminator=partial(MLPDiscriminator, projection=False, spectral_norm=False, **mlp),
         objective=objective or NonSaturating(),
         latent_dim=2,
         generator_optimizer=partial(torch.optim.Adam, lr=1e-2),
@@ -119,11 +119,12 @@ def test_training_is_what_it_is_by_hand(objective, conditional, levels):
         y = y if conditional else None
         draws = StepDraws(0, "step", "draws", step, rank=0, world=1)
         fake = generator(draws.normal(16, 2, device=torch.device("cpu"), dtype=torch.float32), y)
-        loss = objective.discriminator(discriminator(symmetric(x, levels), y), discriminator(fake.detach(), y)).mean()
+        logits = (discriminator(v, y).squeeze(1) for v in (symmetric(x, levels), fake.detach()))
+        loss = objective.discriminator(*logits).mean()
         by_hand[1].zero_grad()
         loss.backward()
         by_hand[1].step()
-        loss = objective.generator(discriminator(fake, y)).mean()
+        loss = objective.generator(discriminator(fake, y).squeeze(1)).mean()
         by_hand[0].zero_grad()
         loss.backward()
         by_hand[0].step()
