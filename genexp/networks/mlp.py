@@ -9,6 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genexp.networks.initialisation import initialise
+from genexp.networks.maxout import Maxout
+from genexp.networks.projection import Projection
+from genexp.networks.spectral import normalise_spectrally
+
+
+def linear_maps(activation: nn.Module) -> int:
+    """How many linear maps of a layer's input the activation takes for each of its outputs."""
+    if isinstance(activation, Maxout):
+        return activation.pieces
+    return 2 if isinstance(activation, nn.GLU) else 1
 
 
 class ConditionalMLP(nn.Module):
@@ -18,9 +28,12 @@ class ConditionalMLP(nn.Module):
         in_features, out_features: widths of input and output.
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers; with ``nn.GLU(dim=1)`` they are gated, (W x + b) * sigmoid(V x + c)
-            (Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018), W and V the two halves of one matrix.
+            (Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018), W and V the two halves of one matrix; see also
+            :class:`~genexp.networks.maxout.Maxout`.
         num_classes: number of labels; 0 for none.
         initialisation: initialisation of the weights; None for PyTorch's.
+        normalisation: called with a width, makes the layer, e.g. ``nn.BatchNorm1d``, before each activation, and the linear maps
+            before it have no biases; None for none.
     """
 
     def __init__(
@@ -32,14 +45,16 @@ class ConditionalMLP(nn.Module):
         activation: nn.Module,
         num_classes: int,
         initialisation: Callable[[Tensor], Any] | None,
+        normalisation: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         widths = [in_features + num_classes, *hidden]
-        parts = 2 if isinstance(activation, nn.GLU) else 1
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(widths):
-            layers += [nn.Linear(a, parts * b), activation]
+            b *= linear_maps(activation)
+            layers.append(nn.Linear(a, b, bias=normalisation is None))
+            layers += ([] if normalisation is None else [normalisation(b)]) + [activation]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
         initialise(self, initialisation)
 
@@ -73,9 +88,19 @@ class MLPDecoder(ConditionalMLP):
 class MLPGenerator(ConditionalMLP):
     """z ``(B, latent_dim)`` -> reals ``(B, *shape)``; with levels they are squashed to [-1, 1] by tanh."""
 
-    def __init__(self, *, shape: Sequence[int], levels: int | None, latent_dim: int, **mlp: Any) -> None:
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        levels: int | None,
+        latent_dim: int,
+        normalisation: Callable[[int], nn.Module] | None,
+        **mlp: Any,
+    ) -> None:
         self.out_shape = tuple(shape)
-        super().__init__(in_features=latent_dim, out_features=torch.Size(shape).numel(), **mlp)
+        super().__init__(
+            in_features=latent_dim, out_features=torch.Size(shape).numel(), normalisation=normalisation, **mlp
+        )
         self.squash = nn.Identity() if levels is None else nn.Tanh()
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -83,10 +108,45 @@ class MLPGenerator(ConditionalMLP):
 
 
 class MLPDiscriminator(ConditionalMLP):
-    """Reals ``(B, *shape)`` -> ``(B, num_outputs)``: column 0 is positive where x looks real."""
+    """Reals ``(B, *shape)`` -> logits ``(B, num_outputs)``, of which column 0 is positive where x looks real.
 
-    def __init__(self, *, shape: Sequence[int], num_outputs: int, **mlp: Any) -> None:
-        super().__init__(in_features=torch.Size(shape).numel(), out_features=num_outputs, **mlp)
+    Args:
+        shape: shape of x.
+        num_classes: number of labels; 0 for none.
+        num_outputs: number of logits.
+        projection: the labels, if any, are taken into account by a :class:`~genexp.networks.projection.Projection`; else they
+            are appended to the input.
+        spectral_norm: see :func:`~genexp.networks.spectral.normalise_spectrally`.
+        initialisation, mlp: see :class:`ConditionalMLP`.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        num_classes: int,
+        num_outputs: int,
+        projection: bool,
+        spectral_norm: bool,
+        initialisation: Callable[[Tensor], Any] | None,
+        **mlp: Any,
+    ) -> None:
+        super().__init__(
+            in_features=torch.Size(shape).numel(),
+            out_features=num_outputs,
+            num_classes=0 if projection else num_classes,
+            initialisation=initialisation,
+            **mlp,
+        )
+        self.projection = None
+        if projection and num_classes:
+            self.projection = Projection(self.layers[-1].in_features, num_classes)
+            initialise(self.projection, initialisation)
+        if spectral_norm:
+            normalise_spectrally(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x.flatten(1), y)
+        if self.projection is None:
+            return super().forward(x.flatten(1), y)
+        phi = self.layers[:-1](x.flatten(1))
+        return self.projection(self.layers[-1](phi), phi, y)

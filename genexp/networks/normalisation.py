@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Mean(torch.autograd.Function):
@@ -20,22 +21,33 @@ class _Mean(torch.autograd.Function):
         return _Mean.apply(grad)
 
 
-class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation of ``(B, C, H, W)`` by the mean and variance over the batches of all processes, on any device.
+class SyncedBatchNorm(_BatchNorm):
+    """Batch normalisation of ``(B, F, ...)`` by the mean and variance over the batches of all processes, on any device.
 
-    ``B`` must be the same on every process. It has the parameters and buffers of ``nn.BatchNorm2d``."""
+    ``B`` must be the same on every process. It has the parameters and buffers of PyTorch's layer."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
-        mean = _Mean.apply(x.mean((0, 2, 3)))
-        centred = x - mean[:, None, None]
-        var = _Mean.apply((centred**2).mean((0, 2, 3)))
+        axes, shape = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
+        mean = _Mean.apply(x.mean(axes))
+        centred = x - mean.view(shape)
+        var = _Mean.apply((centred**2).mean(axes))
         with torch.no_grad():
             n = x.numel() // x.shape[1] * distributed.get_world_size()
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), self.momentum)
             self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        scale = torch.rsqrt(var + self.eps)
+        if not self.affine:
+            return (centred * scale.view(shape)).to(input.dtype)
+        return (centred * (self.weight * scale).view(shape) + self.bias.view(shape)).to(input.dtype)
+
+
+class SyncedBatchNorm1d(SyncedBatchNorm, nn.BatchNorm1d):
+    """Of vectors ``(B, F)``."""
+
+
+class SyncedBatchNorm2d(SyncedBatchNorm, nn.BatchNorm2d):
+    """Of images ``(B, F, H, W)``."""

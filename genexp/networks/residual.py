@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genexp.networks.block import Block
-from genexp.networks.convolutional import one_hot_planes, pyramid
+from genexp.networks.convolutional import append_one_hot, one_hot_planes, pyramid
 from genexp.networks.initialisation import initialise
 
 
@@ -143,5 +142,5 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
-            z = torch.cat([z, F.one_hot(y, self.num_classes).to(z.dtype)], dim=1)
+            z = append_one_hot(z, y, self.num_classes)
         return self.layers(z).view(-1, *self.out_shape)

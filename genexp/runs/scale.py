@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig
@@ -12,11 +12,12 @@ from pytorch_lightning.strategies import ModelParallelStrategy, StrategyRegistry
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from genexp.families.base import GenerativeModule
 from genexp.networks.block import Block
-from genexp.networks.normalisation import SyncedBatchNorm2d
+from genexp.networks.normalisation import SyncedBatchNorm1d, SyncedBatchNorm2d
 from genexp.runs.checkpoint import AtomicCheckpointIO, verify
 from genexp.runs.config import ConfigError, check_choice, instantiate
 from genexp.runs.evaluate import device_of
@@ -36,17 +37,19 @@ DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 class CPUBatchNormSync(TorchSyncBatchNorm):
     """``trainer.sync_batchnorm`` on a CPU, which PyTorch's own layer refuses. Keys of the state are unchanged."""
 
+    synced: ClassVar = {nn.BatchNorm1d: SyncedBatchNorm1d, nn.BatchNorm2d: SyncedBatchNorm2d}
+
     def apply(self, model: nn.Module) -> nn.Module:
-        return self._replace(model, nn.BatchNorm2d, SyncedBatchNorm2d)
+        return self._replace(model, self.synced)
 
     def revert(self, model: nn.Module) -> nn.Module:
-        return self._replace(model, SyncedBatchNorm2d, nn.BatchNorm2d)
+        return self._replace(model, {new: old for old, new in self.synced.items()})
 
     @staticmethod
-    def _replace(model: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> nn.Module:
+    def _replace(model: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> nn.Module:
         for module in model.modules():
-            if type(module) is old:
-                module.__class__ = new
+            if type(module) in classes:
+                module.__class__ = classes[type(module)]
         return model
 
 
@@ -182,11 +185,12 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 def recomputable(model: nn.Module) -> list[nn.Module]:
-    """What activation checkpointing recomputes: blocks, and sequences of at least four layers. Not those with batch
-    normalisation, whose running statistics would be updated twice."""
+    """What activation checkpointing recomputes: blocks, and sequences of at least four layers. Not those with batch or
+    spectral normalisation, whose running statistics or singular vectors would be updated twice."""
     return [
         module
         for module in model.modules()
         if (isinstance(module, Block) or (isinstance(module, nn.Sequential) and len(module) >= 4))
         and not has_batch_norm(module)
+        and not any(map(is_parametrized, module.modules()))
     ]

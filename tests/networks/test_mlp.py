@@ -1,8 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 
 from genexp.networks.initialisation import initialise
-from genexp.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
+from genexp.networks.maxout import Maxout
+from genexp.networks.mlp import ConditionalMLP, MLPDecoder, MLPEncoder, MLPGenerator
 
 
 @pytest.mark.parametrize("num_classes", [0, 3])
@@ -13,10 +17,9 @@ def test_shapes(shape, num_classes):
     x, z = torch.rand(2, *shape), 100 * torch.randn(2, 5)
     y = torch.tensor([1, 2]) if num_classes else None
     assert MLPEncoder(num_params=10, **common)(x, y).shape == (2, 10)
-    assert MLPDiscriminator(**common)(x, y).shape == (2,)
     assert MLPDecoder(latent_dim=5, num_params=17, **common)(z, y).shape == (2, 17, *shape)
     for levels, bounded in ((256, True), (None, False)):
-        out = MLPGenerator(latent_dim=5, levels=levels, **common)(z, y)
+        out = MLPGenerator(latent_dim=5, levels=levels, normalisation=None, **common)(z, y)
         assert out.shape == (2, *shape) and bool(out.abs().max() <= 1) == bounded
 
 
@@ -27,3 +30,41 @@ def test_initialisation_sets_weights_and_zeroes_biases():
     assert torch.allclose(weight @ weight.T, torch.eye(4), atol=1e-6)
     assert not network[0].bias.any() and not network[2].bias.any()
     assert torch.equal(network[1].weight, torch.ones(4))
+
+
+def test_maxout_by_hand(float64):
+    """Every unit is the largest of three linear maps of its input."""
+    network = ConditionalMLP(
+        in_features=4, out_features=2, hidden=[5, 6], activation=Maxout(3), num_classes=0, initialisation=None
+    )
+    x, (first, _, second, _, last) = torch.randn(7, 4), network.layers
+    h = x
+    for layer, width in ((first, 5), (second, 6)):
+        maps = [h @ layer.weight[i : i + width].T + layer.bias[i : i + width] for i in range(0, 3 * width, width)]
+        h = torch.maximum(torch.maximum(maps[0], maps[1]), maps[2])
+    assert torch.allclose(network(x), h @ last.weight.T + last.bias)
+    with pytest.raises(ValueError, match="pieces=1"):
+        Maxout(1)
+
+
+def test_a_normalised_generator_by_hand(float64):
+    """Linear maps without biases, batch normalisation with its momentum, ReLU; a bias at the output only."""
+    network = MLPGenerator(
+        shape=(3,),
+        levels=None,
+        latent_dim=2,
+        hidden=[5, 6],
+        activation=nn.ReLU(),
+        num_classes=0,
+        normalisation=partial(nn.BatchNorm1d, momentum=0.05),
+        initialisation=partial(nn.init.normal_, std=0.5),
+    )
+    assert sum(p.numel() for p in network.parameters()) == 2 * 5 + 2 * 5 + 5 * 6 + 2 * 6 + 6 * 3 + 3
+    z, linear = torch.randn(9, 2), [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+    first = z @ linear[0].weight.T
+    h = z
+    for layer in linear[:-1]:
+        h = h @ layer.weight.T
+        h = ((h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()).relu()
+    assert torch.allclose(network(z), h @ linear[-1].weight.T)
+    assert torch.allclose(network.layers[1].running_mean, 0.05 * first.mean(0))

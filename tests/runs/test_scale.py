@@ -117,7 +117,7 @@ def test_what_cannot_work_is_refused_in_one_line_before_training(genexp, tiny, o
 
 
 def make_gan(rate):
-    mlp = {"hidden": [8], "activation": torch.nn.Tanh(), "initialisation": None}
+    mlp = {"hidden": [8], "activation": torch.nn.Tanh(), "initialisation": None, "normalisation": None}
     torch.manual_seed(0)
     return GAN(
         shape=(2,),
@@ -125,7 +125,7 @@ def make_gan(rate):
         num_classes=None,
         conditional=False,
         generator=partial(MLPGenerator, **mlp),
-        discriminator=partial(MLPDiscriminator, **mlp),
+        discriminator=partial(MLPDiscriminator, projection=False, spectral_norm=False, **mlp),
         objective=NonSaturating(),
         penalties={},
         augmentation=None,
