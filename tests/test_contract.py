@@ -12,6 +12,7 @@ from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
 from genexp.families.gan import GAN
 from genexp.families.two_stage import TwoStage
+from genexp.networks.style_layers import EqualisedConv2d, EqualisedLinear
 from genexp.probability.adversarial import RelativisticPaired
 from genexp.runs import checkpoint
 from genexp.runs.config import ConfigError, instantiate
@@ -69,9 +70,11 @@ def enlarge(model):
     many layers leave nothing to chance."""
     torch.manual_seed(5)
     frozen = model.first_stage.buffers() if isinstance(model, TwoStage) else ()
+    equalised = {p for m in model.modules() if isinstance(m, EqualisedLinear | EqualisedConv2d) for p in m.parameters()}
     with torch.no_grad():
         for parameter in (*model.parameters(), *frozen):
-            parameter.normal_(0, min(0.4, max(0.1, parameter.shape[1:].numel() ** -0.5)))
+            if parameter not in equalised:  # these are scaled where they are used
+                parameter.normal_(0, min(0.4, max(0.1, parameter.shape[1:].numel() ** -0.5)))
     return model
 
 

@@ -82,6 +82,11 @@ class GenerativeModule(LightningModule, ABC):
         """Number of dimensions of one example."""
         return int(torch.Size(self.shape).numel())
 
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether training differentiates gradients, which compiled networks cannot do."""
+        return False
+
     # --- what a family provides -------------------------------------------------------------------------------
 
     @abstractmethod

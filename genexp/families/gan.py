@@ -16,7 +16,7 @@ from genexp.families.capabilities import LatentDecoder
 from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
 from genexp.probability.gradient_penalty import GradientPenalty
 from genexp.probability.observation import promoted
-from genexp.probability.quantize import from_symmetric, symmetric
+from genexp.probability.quantize import from_symmetric, symmetric, symmetric_to_levels
 
 
 @dataclass
@@ -53,8 +53,7 @@ class GAN(GenerativeModule, LatentDecoder):
         simultaneous: the generator's gradient is that against the discriminator before its last update, as if both moved at
             once; else they alternate.
         weight_clip: largest absolute value of the discriminator's parameters (Arjovsky et al. 2017), above 0; None for any.
-        generator_optimizer: called with the generator's parameters.
-        discriminator_optimizer: called with the discriminator's parameters.
+        generator_optimizer, discriminator_optimizer: called with the player's parameters.
         base: see :class:`GenerativeModule`; ``scheduler`` is called with either optimizer and counts generator updates.
 
     Raises:
@@ -136,6 +135,10 @@ class GAN(GenerativeModule, LatentDecoder):
             terms["class_loss"] = self.auxiliary.generator(fake[:, 1:], y)
         return terms
 
+    def generator_penalties(self, batch: Batch, draw: int) -> dict[str, Tensor]:
+        """Further terms of the generator's loss in training, ``(B,)`` or a scalar, on the latents ``batch.z[:, draw]``."""
+        return {}
+
     @torch.no_grad()
     def beliefs(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The discriminator's logits on real and fake, and how often it is right: ``(groups,)`` each."""
@@ -152,6 +155,10 @@ class GAN(GenerativeModule, LatentDecoder):
         real = self.judge(self.seen(symmetric(x, self.levels)), y)
         terms = self.generator_terms(fake, real, y) | self.discriminator_terms(real, fake, y) | self.beliefs(real, fake)
         return {name: unpack(value, self.packing, len(x)) for name, value in terms.items()}
+
+    @property
+    def differentiates_twice(self) -> bool:
+        return bool(self.penalties)
 
     @property
     def batches_per_step(self) -> int:
@@ -221,7 +228,7 @@ class GAN(GenerativeModule, LatentDecoder):
                     fake = self.generator(batch.z[:, draw], batch.y)
                 outputs = self.judge(self.seen(fake), batch.y)
                 real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
-                terms = self.generator_terms(outputs, real, batch.y)
+                terms = self.generator_terms(outputs, real, batch.y) | self.generator_penalties(batch, draw)
                 synced = index * self.generator_batches + draw == pieces - 1
                 with nullcontext() if synced else self._unsynced():
                     self.manual_backward(sum(self.reduce(terms).values()))
@@ -278,10 +285,10 @@ class GAN(GenerativeModule, LatentDecoder):
             truncation: largest absolute value of a number in z, above 0: smaller values trade variety for quality (Brock,
                 Donahue, Simonyan, ICLR 2019, section 3.1). None for any.
         """
+        if truncation is not None and not truncation > 0:
+            raise ValueError(f"truncation={truncation}: must be above 0")
         z = self.sample_prior(n)
         if truncation is not None:
-            if not truncation > 0:
-                raise ValueError(f"truncation={truncation}: must be above 0")
             nn.init.trunc_normal_(z, a=-truncation, b=truncation)
         return self.decode(z, y)
 
@@ -293,5 +300,4 @@ class GAN(GenerativeModule, LatentDecoder):
 
     def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """G(z, y) before it is rounded."""
-        x = self.generator(z, y)
-        return x if self.levels is None else (x.clamp(-1, 1) + 1) / 2 * (self.levels - 1)
+        return symmetric_to_levels(self.generator(z, y), self.levels)

@@ -39,9 +39,12 @@ def from_symmetric(v: Tensor, levels: int | None) -> Tensor:
     Returns:
         uint8 tensor of the same shape; the input itself when ``levels`` is None.
     """
-    if levels is None:
-        return v
-    return ((v.clamp(-1, 1) + 1) / 2 * (levels - 1)).round().to(torch.uint8)
+    return v if levels is None else symmetric_to_levels(v, levels).round().to(torch.uint8)
+
+
+def symmetric_to_levels(v: Tensor, levels: int | None) -> Tensor:
+    """Reals in [-1, 1] (values outside are clamped) onto [0, levels - 1], not rounded; continuous data pass unchanged."""
+    return v if levels is None else (v.clamp(-1, 1) + 1) / 2 * (levels - 1)
 
 
 def mu_law_codes(waveform: Tensor, levels: int) -> Tensor:

@@ -158,6 +158,11 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
             f"training.activation_checkpointing=true: {name} has no part that could be recomputed (blocks or longer "
             "sequences of layers, without batch normalisation); set false"
         )
+    if training.compile and model.differentiates_twice:
+        raise ConfigError(
+            f"training.compile=true: {name} differentiates its networks twice here (penalties on gradients), which "
+            "torch.compile does not do; set false, or leave them out"
+        )
     if settings.precision == "bf16-mixed" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
 
