@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from genexp.data.batches import BatchKey, FixedOrder, TensorBatches, TrainingOrder, Transform
 from genexp.data.files import RemoteFile, locate
+from genexp.data.modes import Modes
 from genexp.probability.randomness import generator
 
 SPLITS = ("train", "validation", "test")
@@ -47,6 +48,10 @@ class Data(LightningDataModule, ABC):
     """The one value that ``levels`` may have, where the source decides it."""
     sample_rate: int | None = None
     """Samples per second of sound, whose levels are mu-law codes; None for other data."""
+    modes: Modes | None = None
+    """The modes of the distribution, where they are known and lie apart."""
+    stacked_digits: ClassVar[bool] = False
+    """Whether every channel of an image shows one of the ten digits, independently of the others."""
 
     def __init__(
         self,
@@ -159,8 +164,11 @@ class Data(LightningDataModule, ABC):
     def examples(self, split: str, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """``n`` examples of a split, or all where there are fewer, and their labels, in an order that the seed chooses: splits
         may be sorted. The first of them do not depend on n, and no others are read."""
-        chosen = torch.randperm(self.size(split), generator=generator(seed, "examples", split))[:n]
-        return self.batches(split)[BatchKey(0, 0, chosen)]
+        return self.at(split, torch.randperm(self.size(split), generator=generator(seed, "examples", split))[:n])
+
+    def at(self, split: str, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The examples of a split at an index ``(B,)`` int64, and their labels."""
+        return self.batches(split)[BatchKey(0, 0, index)]
 
     def _evaluation(self, split: str, batch_size: int, rank: int, world: int) -> DataLoader:
         return self._dataloader(self.batches(split), FixedOrder(self.size(split), batch_size, rank, world))
@@ -183,8 +191,6 @@ class InMemoryData(Data):
     def __init__(self, **common: Any) -> None:
         super().__init__(**common)
         self._tensors: dict[str, tuple[Tensor, Tensor | None]] = {}
-
-    # --- what a data set provides -------------------------------------------------------------------------
 
     @abstractmethod
     def load(self, split: str) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genexp.data.base import InMemoryData
+from genexp.data.modes import Modes
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
 
@@ -29,7 +30,7 @@ class Density(ABC):
         """log p(x) of ``(n, 2)``: ``(n,)`` in nats, in the dtype of ``x``; -inf outside the support."""
 
 
-class Mixture(Density):
+class Mixture(Density, Modes):
     """Equally weighted Gaussians: p(x) = 1/K sum_k N(x; m_k, sigma^2 I)."""
 
     sigma: float
@@ -49,11 +50,26 @@ class Mixture(Density):
         return self.modes[component].float() + self.sigma * torch.randn(n, 2, generator=draws)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        modes = self.modes.to(x)
+        normaliser = math.log(len(self.modes)) + math.log(2 * math.pi * self.sigma**2)
+        return torch.logsumexp(-0.5 * self._distances(x) ** 2, dim=1) - normaliser
+
+    def _distances(self, x: Tensor) -> Tensor:
+        """Of each x ``(n, 2)`` from each mean, in standard deviations: ``(n, K)``."""
         # the matrix-product form of the distance loses its digits where sigma is small
-        distance = torch.cdist(x, modes, compute_mode="donot_use_mm_for_euclid_dist")
-        normaliser = math.log(len(modes)) + math.log(2 * math.pi * self.sigma**2)
-        return torch.logsumexp(-0.5 * (distance / self.sigma) ** 2, dim=1) - normaliser
+        return torch.cdist(x, self.modes.to(x), compute_mode="donot_use_mm_for_euclid_dist") / self.sigma
+
+    @property
+    def separate(self) -> bool:
+        """Whether the balls of three standard deviations around the means do not overlap."""
+        return not (torch.pdist(self.modes) < 6 * self.sigma).any()
+
+    @property
+    def probabilities(self) -> Tensor:
+        return torch.full((len(self.modes),), 1 / len(self.modes), dtype=torch.float64)
+
+    def nearest_mode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        distance, mode = self._distances(x.double()).min(1)
+        return mode, distance
 
 
 @dataclass(frozen=True)
@@ -162,6 +178,11 @@ class Toy(InMemoryData):
         self.density = density
         self.splits = check_splits(splits)
         self.data_seed = data_seed
+
+    @property
+    def modes(self) -> Mixture | None:
+        """The density itself, if it is a mixture of Gaussians that lie apart."""
+        return self.density if isinstance(self.density, Mixture) and self.density.separate else None
 
     def load(self, split: str) -> tuple[Tensor, None]:
         return self.density.sample(self.splits[split], generator(self.data_seed, "toy", split)), None

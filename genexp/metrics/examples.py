@@ -52,6 +52,12 @@ def mean(values: Tensor, scale: float = 1.0) -> dict[str, Any]:
     return {"value": values.mean().item() * scale, "stderr": stderr, "n": n}
 
 
+def share(hits: Tensor) -> dict[str, Any]:
+    """:func:`mean` of bool ``(N,)``; without the standard error where all or none are true, for its estimate is then 0."""
+    found = mean(hits.double())
+    return found | {"stderr": found["stderr"] or None}
+
+
 def check_limit(limit: int | None) -> None:
     """Raises ValueError unless ``limit`` is None or at least 1."""
     if limit is not None and limit < 1:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar
@@ -12,10 +13,13 @@ from urllib.request import urlopen
 import torch
 from pytorch_lightning import LightningDataModule
 from safetensors.torch import load
+from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
-from genexp.metrics.mnist_cnn import MnistNetwork
+from genexp.metrics.mnist_cnn import DIGITS, MnistNetwork
+from genexp.probability.quantize import unit
+from genexp.probability.randomness import keyed_draws
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_VARIABLE = "GENEXP_INCEPTION_WEIGHTS"
@@ -32,6 +36,8 @@ class Extractor(ABC):
     """The layer that FID, KID, precision and recall compare."""
     logits_layer: ClassVar[str]
     """The layer whose softmax the Inception score uses."""
+    num_labels: ClassVar[int | None] = None
+    """Number of logits, where they stand for the labels of data sets, in their order; None where they do not."""
 
     @abstractmethod
     def weights(self) -> bytes:
@@ -50,6 +56,36 @@ class Extractor(ABC):
     @abstractmethod
     def accepts(self, data: LightningDataModule) -> str | None:
         """Why the network does not suit these images; None if it does. ``data.shape`` is ``(C, H, W)``."""
+
+    def refusal(self, data: LightningDataModule) -> str | None:
+        """Why these data are no images, or none that suit the network; None if they are."""
+        if len(data.shape) != 3 or data.levels is None:
+            shape = tuple(data.shape)
+            return f"needs images of discrete levels, but shape is {shape} and levels is {data.levels}"
+        return self.accepts(data)
+
+    def on(self, device: torch.device) -> FeatureExtractorBase:
+        """:meth:`build`, on a device; no generator of random numbers is disturbed."""
+        with keyed_draws(device, 0, "extractor"):  # construction initialises weights, and so draws
+            return self.build().to(device)
+
+    @torch.no_grad()
+    def features(
+        self, network: FeatureExtractorBase, images: Iterable[Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Layers by name, each ``(N, F)`` on the CPU, of batches of uint8 images ``(B, C, H, W)``; grey is tiled."""
+        batches = [[part.cpu() for part in network(x.to(device).expand(-1, 3, -1, -1))] for x in images]
+        layers = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        return dict(zip(network.features_list, layers, strict=True))
+
+    def check_labels(self) -> None:
+        """Raise ``ValueError`` unless the logits stand for labels."""
+        if self.num_labels is None:
+            raise ValueError(f"extractor={self.name}: its logits are not those of the labels of a data set")
+
+    def labels(self, images: Iterable[Tensor], device: torch.device) -> Tensor:
+        """The label ``(N,)`` with the largest logit for each of batches of uint8 images ``(B, C, H, W)``."""
+        return self.features(self.on(device), images, device)[self.logits_layer].argmax(1)
 
     @property
     def sha256(self) -> str:
@@ -72,6 +108,7 @@ class MnistCNN(Extractor):
     network_name = "mnistcnn"
     feature_layer = "features"
     logits_layer = "logits"
+    num_labels = DIGITS
 
     def weights(self) -> bytes:
         return (Path(__file__).parent / "weights" / "mnist_cnn.safetensors").read_bytes()
@@ -159,3 +196,16 @@ class Inception(Extractor):
         partial.write_bytes(content)
         partial.replace(path)
         return content
+
+
+def to_uint8(x: Tensor, levels: int) -> Tensor:
+    """Levels stretched over a byte: ``round(255 x / (levels - 1))``.
+
+    Args:
+        x: ``(B, C, H, W)`` integers in ``[0, levels)``.
+        levels: number of levels, at least 2.
+
+    Returns:
+        uint8 tensor of the same shape, in [0, 255].
+    """
+    return (unit(x, levels) * 255).round().to(torch.uint8)

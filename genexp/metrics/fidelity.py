@@ -1,7 +1,6 @@
-"""Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall."""
+"""Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall, density and coverage."""
 
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +15,15 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Metric, Value
-from genexp.metrics.extractors import Extractor
-from genexp.metrics.progress import sampling_bar
-from genexp.probability.quantize import unit
-from genexp.probability.randomness import generator, keyed_draws
+from genexp.metrics.base import Value
+from genexp.metrics.extractors import Extractor, to_uint8
+from genexp.metrics.manifold import density_and_coverage
+from genexp.metrics.samples import SampleMetric
+from genexp.probability.randomness import generator
 
 
-class Fidelity(Metric):
-    """torch-fidelity's metrics between ``n`` samples of the model and a reference split.
+class Fidelity(SampleMetric):
+    """torch-fidelity's metrics, and density and coverage, between ``n`` samples of the model and a reference split.
 
     Values ``<split>/<metric>_<extractor>_<n>``, e.g. ``test/fid_mnistcnn_1k``, kind ``estimate``:
 
@@ -38,80 +37,67 @@ class Fidelity(Metric):
     - ``precision``, ``recall`` (Kynkaanniemi et al., 2019, eq. 1-2): share of samples inside the reference's
       manifold, and of references inside the samples', each manifold a union of balls to the k-th neighbour.
       As in the paper both sides have equally many points: of a larger reference, a fixed subset of ``n``.
+    - ``density``, ``coverage`` (Naeem et al., 2020, section 3): how many balls of the reference hold a sample, over k, and
+      the share of its balls that hold one; see :func:`genexp.metrics.manifold.density_and_coverage`. The same points as
+      for precision and recall.
 
     Args:
         extractor: the network whose features are compared.
-        n: number of samples drawn from the model.
-        knobs: options of the model's sampler, e.g. ``temperature``; the protocol names them.
         reference: the split whose examples, all of them, are the reference; None for the evaluated split.
-        batch_size: images per forward pass, and per call of the sampler.
         kid_subset_size: examples per KID subset, at most ``n``.
         kid_subsets: number of KID subsets.
         is_splits: number of parts for the Inception score, at most ``n``.
         prc_neighborhood: which neighbour (k) sets the radius of a ball, below ``n``; the paper takes 3.
+        density_neighborhood: the same for density and coverage; the paper takes 5.
         cache_dir: folder for the features of references, keyed by the examples, the split, n and the weights; None to
             keep none.
+        sampling: see :class:`genexp.metrics.samples.SampleMetric`.
     """
-
-    requires = (GenerativeModule,)
 
     def __init__(
         self,
         *,
         extractor: Extractor,
-        n: int,
-        knobs: Mapping[str, Any],
         reference: Literal["train", "validation", "test"] | None,
-        batch_size: int,
         kid_subset_size: int,
         kid_subsets: int,
         is_splits: int,
         prc_neighborhood: int,
+        density_neighborhood: int,
         cache_dir: str | None,
+        **sampling: Any,
     ) -> None:
+        super().__init__(**sampling)
         self.extractor = extractor
-        self.n = n
-        self.knobs = dict(knobs)
         self.reference = reference
-        self.batch_size = batch_size
         self.kid_subset_size = kid_subset_size
         self.kid_subsets = kid_subsets
         self.is_splits = is_splits
-        self.prc_neighborhood = prc_neighborhood
+        self.prc_neighborhood, self.density_neighborhood = prc_neighborhood, density_neighborhood
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        for name in ("n", "batch_size", "kid_subset_size", "kid_subsets", "is_splits", "prc_neighborhood"):
+        for name in ("kid_subset_size", "kid_subsets", "is_splits", "prc_neighborhood", "density_neighborhood"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if is_splits > n:
-            raise ValueError(f"is_splits={is_splits}: must be at most n={n}")
-        if problem := self._too_few(n, f"n={n}"):
+        if is_splits > self.n:
+            raise ValueError(f"is_splits={is_splits}: must be at most n={self.n}")
+        if problem := self._too_few(self.n, f"n={self.n}"):
             raise ValueError(problem)
 
     def _too_few(self, size: int, what: str) -> str | None:
         """Which argument asks for more than ``size`` examples; None if all fit."""
         if self.kid_subset_size > size:
             return f"kid_subset_size={self.kid_subset_size}: must be at most {what}"
-        if self.prc_neighborhood >= size:
-            return f"prc_neighborhood={self.prc_neighborhood}: must be below {what}"
+        for name in ("prc_neighborhood", "density_neighborhood"):
+            if getattr(self, name) >= size:
+                return f"{name}={getattr(self, name)}: must be below {what}"
         return None
 
     def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
-        if len(data.shape) != 3 or data.levels is None:
-            shape = tuple(data.shape)
-            return f"needs images of discrete levels, but shape is {shape} and levels is {data.levels}"
-        reason = super().refusal(model, data) or self.extractor.accepts(data) or self._foreign_knob(model)
+        reason = self.extractor.refusal(data) or super().refusal(model, data)
         if reason or self.reference is None:
             return reason
         size = data.size(self.reference)
         return self._too_few(size, f"the {size} examples of reference={self.reference}")
-
-    def _foreign_knob(self, model: GenerativeModule) -> str | None:
-        """Which knob the model's sampler does not have; None if it has all."""
-        try:
-            model.check_knobs(self.knobs)
-        except ValueError as error:
-            return f"knobs.{error}"
-        return None
 
     def prepare(self) -> None:
         self.extractor.check()
@@ -123,42 +109,17 @@ class Fidelity(Metric):
         size = data.size(reference)
         if problem := self._too_few(size, f"the {size} examples of reference={reference}"):
             raise ValueError(problem)
-        with keyed_draws(model.device, seed, "fidelity"):  # construction initialises weights, and so draws
-            network = self.extractor.build().to(model.device)
+        network = self.extractor.on(model.device)
         expected = self._reference_features(network, data, reference, model.device)
-        drawn = to_uint8(self._draw(model, seed), data.levels)
-        found = self._features(network, drawn.split(self.batch_size), model.device)
-        protocol = data.protocol(reference) | {
+        drawn = to_uint8(self.draw(model, seed, "fidelity"), data.levels)
+        found = self.extractor.features(network, drawn.split(self.batch_size), model.device)
+        protocol = self.protocol(model, data, reference) | {
             "extractor": self.extractor.name,
             "extractor_sha256": self.extractor.sha256,
-            "samples": self.n,
-            "samples_from": "model",
             "reference": reference,
             "reference_n": size,
-            "conditional": model.conditional,
         }
-        if self.knobs:
-            protocol["knobs"] = ", ".join(f"{knob}={value}" for knob, value in sorted(self.knobs.items()))
         return self._values(found, expected, split, protocol)
-
-    def _draw(self, model: GenerativeModule, seed: int) -> Tensor:
-        """``(n, C, H, W)`` on the CPU, in the data space; each batch from its own key."""
-        batches = []
-        with sampling_bar(model) as tell:
-            for index, start in enumerate(range(0, self.n, self.batch_size)):
-                tell(f"sampling, {start:,} of {self.n:,}")
-                with keyed_draws(model.device, seed, "fidelity", index):
-                    batches.append(model.sample(min(self.batch_size, self.n - start), **self.knobs).cpu())
-        return torch.cat(batches)
-
-    @torch.no_grad()
-    def _features(
-        self, network: FeatureExtractorBase, images: Iterable[Tensor], device: torch.device
-    ) -> dict[str, Tensor]:
-        """Layers by name, each ``(N, F)`` on the CPU, of batches of uint8 images ``(B, C, H, W)``; grey is tiled."""
-        batches = [[part.cpu() for part in network(x.to(device).expand(-1, 3, -1, -1))] for x in images]
-        layers = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        return dict(zip(network.features_list, layers, strict=True))
 
     def _reference_features(
         self,
@@ -167,15 +128,15 @@ class Fidelity(Metric):
         reference: str,
         device: torch.device,
     ) -> dict[str, Tensor]:
-        """:meth:`_features` of the reference, from the cache if these examples and weights were seen before."""
+        """The features of the reference by layer, from the cache if these examples and weights were seen before."""
         images = (to_uint8(x, data.levels) for x, _ in data.loader(reference, self.batch_size))
         if self.cache_dir is None:
-            return self._features(network, images, device)
+            return self.extractor.features(network, images, device)
         seen = f"{reference}-{data.size(reference)}-levels{data.levels}-{data.fingerprint(reference)}"
         path = self.cache_dir / f"{self.extractor.name}-{self.extractor.sha256[:16]}-{seen}.safetensors"
         if path.is_file():
             return load_file(path)
-        features = self._features(network, images, device)
+        features = self.extractor.features(network, images, device)
         self.cache_dir.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         save_file(features, partial)
@@ -198,6 +159,7 @@ class Fidelity(Metric):
             equal = g[torch.randperm(len(g), generator=generator(0, "precision and recall"))[: self.n]]
         prc = {"prc_neighborhood": self.prc_neighborhood}
         results |= prc_features_to_metric(f, equal, **prc, prc_batch_size=1000, save_cpu_ram=True, verbose=False)
+        results["density"], results["coverage"] = density_and_coverage(equal, f, self.density_neighborhood)
 
         def value(
             name: str,
@@ -207,7 +169,7 @@ class Fidelity(Metric):
             stderr: float | None = None,
         ) -> Value:
             return Value(
-                key=f"{split}/{name}_{self.extractor.name}_{_short(self.n)}",
+                key=f"{split}/{name}_{self.extractor.name}_{self.short_n}",
                 value=results[key],
                 unit="",
                 kind="estimate",
@@ -218,28 +180,13 @@ class Fidelity(Metric):
             )
 
         is_stderr = results["inception_score_std"] / self.is_splits**0.5 if self.is_splits > 1 else None
+        balls = {"density_neighborhood": self.density_neighborhood, "density_reference_n": len(equal)}
         return [
             value("fid", "frechet_inception_distance", "min", {}),
             value("is", "inception_score_mean", "max", {"is_splits": self.is_splits}, is_stderr),
             value("kid", "kernel_inception_distance_mean", "min", kid),
             value("precision", "precision", "max", prc | {"prc_reference_n": len(equal)}),
             value("recall", "recall", "max", prc | {"prc_reference_n": len(equal)}),
+            value("density", "density", "max", balls),
+            value("coverage", "coverage", "max", balls),
         ]
-
-
-def to_uint8(x: Tensor, levels: int) -> Tensor:
-    """Levels stretched over a byte: ``round(255 x / (levels - 1))``.
-
-    Args:
-        x: ``(B, C, H, W)`` integers in ``[0, levels)``.
-        levels: number of levels, at least 2.
-
-    Returns:
-        uint8 tensor of the same shape, in [0, 255].
-    """
-    return (unit(x, levels) * 255).round().to(torch.uint8)
-
-
-def _short(n: int) -> str:
-    """1000 as 1k, 10000 as 10k, 500 as 500."""
-    return f"{n // 1000}k" if n % 1000 == 0 else str(n)

@@ -10,6 +10,7 @@ from genexp.data.base import FileData, InMemoryData
 from genexp.data.files import read
 from genexp.data.mnist import FILES, parse_idx
 from genexp.data.splits import permuted
+from genexp.data.stacked import StackedDigits
 
 NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data").iterdir() if p.suffix == ".yaml")
 STREAMED = {"image_folder", "shards"}  # whatever their folder holds
@@ -23,6 +24,8 @@ SIZES = {
     "mnist5k": (4000, 500, 500),
     "mnist_binary": (50000, 10000, 10000),
     "mnist_dynamic": (50000, 10000, 10000),
+    "stacked_mnist": (128000, 10000, 10000),
+    "stacked_mnist5k": (50000, 5000, 5000),
     "toy": (50000, 5000, 10000),
     "uci_binary": (1400, 600, 1186),
     "uci_mushrooms": (2000, 500, 5624),
@@ -37,7 +40,7 @@ def test_every_data_set_is_looked_at():
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_tensors_are_as_declared(make_data, name, request):
     data = make_data(name, *AVAILABLE.get(name, []))
-    if isinstance(data, FileData):
+    if isinstance(data, FileData) or (isinstance(data, StackedDigits) and isinstance(data.source, FileData)):
         request.getfixturevalue("data_root")
         data.prepare_data()
     data.setup()

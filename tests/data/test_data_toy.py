@@ -5,7 +5,7 @@ from importlib.resources import files as package_files
 import pytest
 import torch
 
-from genexp.data.toy import Checkerboard, Mixture
+from genexp.data.toy import Checkerboard, Mixture, Ring
 from genexp.probability.randomness import generator
 
 NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data" / "density").iterdir())
@@ -47,6 +47,27 @@ def test_the_modes_are_those_of_the_papers(make_data):
     assert ring.modes.shape == (8, 2) and torch.allclose(ring.modes.norm(dim=1), torch.ones(8).double())
     grid = make_data("toy", "data/density=grid").density
     assert sorted(grid.modes[:, 0].unique().tolist()) == [-4, -2, 0, 2, 4] and len(grid.modes) == 25
+
+
+@pytest.mark.parametrize(("name", "count"), [("ring", 8), ("grid", 25), ("eight_gaussians", 8)])
+def test_draws_lie_around_modes_that_are_apart(make_data, name, count):
+    modes = make_data("toy", f"data/density={name}").modes
+    assert modes.probabilities.tolist() == pytest.approx([1 / count] * count)
+    mode, distance = modes.nearest_mode(modes.sample(20_000, generator(0, name)))
+    share = mode.bincount(minlength=count) / len(mode)
+    assert len(share) == count and (share - 1 / count).abs().max() < 4 * (1 / count / len(mode)) ** 0.5
+    within = (distance < 3).double().mean()  # 1 - exp(-9/2) of a Gaussian in the plane
+    assert abs(within - 0.98889) < 4 * (0.98889 * 0.01111 / len(mode)) ** 0.5
+    means, sigma = modes.modes, modes.sigma
+    mode, distance = modes.nearest_mode(means.flip(0) + torch.tensor([0.0, 1.5 * sigma]))
+    assert mode.tolist() == list(range(count))[::-1] and distance.tolist() == pytest.approx([1.5] * count)
+
+
+def test_modes_that_overlap_are_none(make_data):
+    assert all(make_data("toy", f"data/density={name}").modes is None for name in ("moons", "spirals", "checkerboard"))
+    assert Ring(count=1, radius=1.0, sigma=9.0).separate
+    assert Ring(count=2, radius=3.1, sigma=1.0).separate and not Ring(count=2, radius=2.9, sigma=1.0).separate
+    assert make_data("digits").modes is None and not make_data("digits").stacked_digits
 
 
 def test_data_do_not_depend_on_the_seed_of_the_run(make_data):

@@ -14,6 +14,9 @@ from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
 class Tensors(LightningDataModule):
     """Splits in memory: name -> (x, y)."""
 
+    modes = None
+    stacked_digits = False
+
     def __init__(self, levels: int | None = 256, num_classes: int | None = None, name: str = "toy", **splits) -> None:
         super().__init__()
         self.splits = {split: part if isinstance(part, tuple) else (part, None) for split, part in splits.items()}
@@ -27,6 +30,13 @@ class Tensors(LightningDataModule):
         x, y = self.splits[split]
         starts = range(0, len(x), batch_size)
         return [(x[i : i + batch_size], None if y is None else y[i : i + batch_size]) for i in starts]
+
+    def at(self, split: str, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, y = self.splits[split]
+        return x[index], None if y is None else y[index]
+
+    def examples(self, split: str, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        return self.at(split, torch.arange(self.size(split))[:n])
 
     def size(self, split: str) -> int:
         return len(self.splits[split][0])
@@ -79,3 +89,14 @@ class Replay(Uniform):
     def draw(self, n, y, **knobs):
         start, self.position = self.position, self.position + n
         return self.x[start : self.position]
+
+
+class Conditional(Uniform):
+    """Samples of each label: the given examples of it, in turn."""
+
+    def __init__(self, x: Tensor, y: Tensor, num_classes: int, levels=256) -> None:
+        super().__init__(tuple(x.shape[1:]), levels, num_classes, conditional=True)
+        self.by_label = [x[y == label] for label in range(num_classes)]
+
+    def draw(self, n, y, **knobs):
+        return torch.stack([self.by_label[label][i % len(self.by_label[label])] for i, label in enumerate(y.tolist())])

@@ -13,8 +13,8 @@ from torch_fidelity import registry
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from genexp.metrics.extractors import Extractor, Inception, MnistCNN
-from genexp.metrics.fidelity import Fidelity, to_uint8
+from genexp.metrics.extractors import Extractor, Inception, MnistCNN, to_uint8
+from genexp.metrics.fidelity import Fidelity
 from genexp.metrics.mnist_cnn import MnistNetwork
 
 
@@ -55,6 +55,7 @@ def fidelity(cache_dir=None, **changes):
         kid_subsets=10,
         is_splits=5,
         prc_neighborhood=3,
+        density_neighborhood=5,
         cache_dir=cache_dir,
     )
     return Fidelity(**arguments | changes)
@@ -149,6 +150,8 @@ def test_real_digits_are_far_better_than_noise(digits):
     assert abs(real["kid"].value) < bad["kid"].value / 20
     assert min(real["precision"].value, real["recall"].value) > 0.8
     assert max(bad["precision"].value, bad["recall"].value) < 0.05
+    assert 0.8 < real["density"].value < 1.2 and real["coverage"].value > 0.9
+    assert max(bad["density"].value, bad["coverage"].value) < 0.05
 
 
 def test_the_record_says_how_it_was_measured(digits):
@@ -172,8 +175,12 @@ def test_the_record_says_how_it_was_measured(digits):
         "kid": "min",
         "precision": "max",
         "recall": "max",
+        "density": "max",
+        "coverage": "max",
     }
     assert values["recall"].protocol["prc_reference_n"] == 200 and values["is"].protocol["is_splits"] == 5
+    neighbourhood = {"density_neighborhood": 5, "density_reference_n": 200}
+    assert values["density"].protocol == values["coverage"].protocol == fid.protocol | neighbourhood
 
 
 def test_the_reference_can_be_the_split_under_evaluation(digits):
@@ -223,6 +230,7 @@ def test_samples_are_keyed_and_disturb_nothing():
     [
         ({"kid_subset_size": 201}, "kid_subset_size=201: must be at most n=200"),
         ({"prc_neighborhood": 200}, "prc_neighborhood=200: must be below n=200"),
+        ({"density_neighborhood": 200}, "density_neighborhood=200: must be below n=200"),
         ({"is_splits": 201}, "is_splits=201: must be at most n=200"),
         ({"n": 0}, "n=0: must be at least 1"),
     ],
@@ -279,10 +287,10 @@ def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
     path.write_bytes(state.getvalue())
     monkeypatch.setenv("GENEXP_INCEPTION_WEIGHTS", os.fspath(path))
     extractor = Inception(weights=None, sha256=hashlib.sha256(state.getvalue()).hexdigest())
-    metric = fidelity(extractor=extractor, n=6, kid_subset_size=4, kid_subsets=2, is_splits=2)
+    metric = fidelity(extractor=extractor, n=6, kid_subset_size=4, kid_subsets=2, is_splits=2, density_neighborhood=3)
     metric.prepare()
     values = metric.compute(Uniform((1, 8, 8)), Tensors(train=noise(5, 1, 8, 8)), "test", 0)
-    names = ("fid", "is", "kid", "precision", "recall")
+    names = ("fid", "is", "kid", "precision", "recall", "density", "coverage")
     assert [v.key for v in values] == [f"test/{name}_inception_6" for name in names]
     assert all(np.isfinite(v.value) for v in values)
     assert values[0].value > 1e-3 and values[1].value > 1.00001

@@ -1,7 +1,9 @@
+import itertools
+
 import pytest
 import torch
 
-from genexp.probability.discrepancy import inverse_multiquadratic_mmd
+from genexp.probability.discrepancy import inverse_multiquadratic_mmd, rank_sum_z
 
 
 def test_it_is_the_sum_over_pairs_whatever_is_done_at_once(float64):
@@ -23,3 +25,23 @@ def test_equal_distributions_are_0_in_the_mean_and_shifted_ones_far(float64):
     assert equal.mean().abs() < 4 * equal.std() / 20 and equal.min() < 0
     shifted = inverse_multiquadratic_mmd(torch.randn(30, 4), torch.randn(30, 4) + 2, 8.0, 100)
     assert shifted > 10 * equal.std()
+
+
+def test_rank_sums_are_standardised_over_all_ways_to_divide_the_draws(float64):
+    drawn = torch.tensor([1.0, 2.0, 2.0, 2.0, 3.5, 4.0, 4.0, 9.0])  # with ties, which lessen the variance
+    scores = []
+    for chosen in itertools.combinations(range(8), 3):
+        a, b = drawn[list(chosen)], drawn[[i for i in range(8) if i not in chosen]]
+        scores.append(rank_sum_z(a, b))
+        u = ((a[:, None] > b).double() + 0.5 * (a[:, None] == b).double()).sum().item()
+        assert (scores[-1] > 1e-9) == (u > 7.5) and (scores[-1] < -1e-9) == (u < 7.5)
+        assert rank_sum_z(b, a) == pytest.approx(-scores[-1])
+    scores = torch.tensor(scores)
+    assert scores.mean().item() == pytest.approx(0, abs=1e-9)
+    assert scores.var(unbiased=False).item() == pytest.approx(1)
+
+
+def test_rank_sums_of_separate_and_of_equal_draws():
+    low, high = torch.arange(4.0), torch.arange(4.0, 10.0)
+    assert rank_sum_z(low, high) == pytest.approx(-12 / (24 * 11 / 12) ** 0.5)  # U = 0 of n m = 24
+    assert rank_sum_z(torch.ones(4), torch.ones(6)) == 0
