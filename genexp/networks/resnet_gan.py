@@ -1,5 +1,5 @@
 """Residual networks of a GAN, for square images of 8 to 64 pixels: those of Gulrajani et al., "Improved training of Wasserstein
-GANs" (NeurIPS 2017, appendix F), and of Miyato et al., "Spectral normalization for generative adversarial networks" (ICLR 2018,
+GANs" (NeurIPS 2017), and of Miyato et al., "Spectral normalization for generative adversarial networks" (ICLR 2018,
 table 4), by their settings. All blocks have the same number of channels.
 
 Where the papers make a side twice as large or small around a 1x1 convolution, the convolution is at the smaller: the result is the

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from genexp.networks.conditional_norm import ConditionalBatchNorm
 from genexp.networks.convolutional import ConvDecoder, ConvDiscriminator, ConvEncoder, ConvGenerator, pyramid
 
 GENERATOR = {"levels": 256, "dense": [], "conditional_batch_norm": False, "slope": 0.0}
@@ -86,6 +87,26 @@ def test_impossible_generators_are_refused():
         make_generator(levels=None)
     with pytest.raises(ValueError, match="conditional_batch_norm=true needs batch_norm=true"):
         make_generator(conditional_batch_norm=True, batch_norm=False)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("side", PYRAMIDS)
+def test_the_label_enters_by_the_input_or_by_the_normalisation(side, conditional):
+    torch.manual_seed(0)
+    changes = {"num_classes": 3, "dense": [6], "conditional_batch_norm": conditional}
+    generator = make_generator(shape=(2, side, side), **changes)
+    layers = [layer for layer in generator.modules() if isinstance(layer, ConditionalBatchNorm)]
+    assert len(layers) == (len(PYRAMIDS[side][0]) if conditional else 0)
+    assert generator.layers[0].in_features == (2 if conditional else 5)
+    for layer in layers:
+        nn.init.normal_(layer.gain)
+    z, y = torch.randn(6, 2), torch.arange(6) % 3
+    image = generator(z, y)
+    (image * torch.randn(image.shape)).sum().backward()
+    assert image.shape == (6, 2, side, side) and all(p.grad.any() for p in generator.parameters())
+    assert (generator(z, (y + 1) % 3) != image).flatten(1).any(1).all()
+    unconditional = make_generator(**changes | {"num_classes": 0})
+    assert not any(isinstance(layer, ConditionalBatchNorm) for layer in unconditional.modules())
 
 
 def count(network):

@@ -94,6 +94,14 @@ def test_batch_normalisation_is_never_recomputed(compose_train):
     assert parts == [model.decoder.layers]
 
 
+def test_spectral_normalisation_is_never_recomputed(compose_train):
+    config = compose_train("model=dcgan", "data=mnist5k", "model.discriminator.batch_norm=false")
+    for spectral_norm in (False, True):
+        config.model.discriminator.spectral_norm = spectral_norm
+        model = instantiate(config, "model", [])
+        assert scale.recomputable(model) == ([] if spectral_norm else [model.discriminator.layers])
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
