@@ -1,5 +1,7 @@
 """What a person reads: the table of a run's metrics, and the verdict on a published number."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -60,19 +62,39 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Table | str:
     return table
 
 
-def verdict(published: dict[str, Any], value: float) -> tuple[str, str]:
+HOW = ("root", "num_workers", "log_every_steps", "checkpoint_every_minutes", "compile", "activation_checkpointing")
+"""Entries of ``data`` and ``training`` that say how a run is computed, not what is learnt."""
+
+
+def changed_settings(overrides: Sequence[str]) -> list[str]:
+    """Those overrides beside ``experiment=...`` that change what the experiment trains, on what, or for how long."""
+    if not any(override.startswith(("experiment=", "+experiment=")) for override in overrides):
+        return []
+    changed = []
+    for override in overrides:
+        group, *rest = re.split(r"[./@]", override.lstrip("+~").partition("=")[0])
+        if group in ("data", "model", "training") and rest[:1] not in [[name] for name in HOW]:
+            changed.append(override)
+    return changed
+
+
+def verdict(published: dict[str, Any], value: float, changed: Sequence[str] = ()) -> tuple[str, str]:
     """Whether a value reproduces a published number.
 
     Args:
         published: ``value``, ``tolerance`` (in the number's unit), ``verified`` (whether the number was read at its source
             or reproduced elsewhere).
         value: what was measured.
+        changed: settings of the run that are not those of the experiment.
 
     Returns:
-        (``PASS``, ``FAIL`` or ``UNVERIFIED``, one line of explanation). PASS means |value - published| <= tolerance.
+        (``PASS``, ``FAIL``, ``CHANGED`` or ``UNVERIFIED``, one line of explanation). PASS means
+        |value - published| <= tolerance.
     """
     difference = value - published["value"]
     text = f"published {published['value']:g}, reproduced {value:.4g}, difference {difference:+.2g}"
+    if changed:
+        return "CHANGED", f"{text}; no verdict, for these are not the published settings: {', '.join(changed)}"
     if not published["verified"]:
         return "UNVERIFIED", f"{text}; the published number itself is not verified, so there is no verdict"
     word = "PASS" if abs(difference) <= published["tolerance"] else "FAIL"

@@ -28,7 +28,7 @@ from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, devi
 from genexp.runs.fit import LIMITS, fit, reports_to_trial
 from genexp.runs.folder import RunFolder
 from genexp.runs.record import now
-from genexp.runs.report import metrics_table, verdict
+from genexp.runs.report import changed_settings, metrics_table, verdict
 from genexp.runs.resume import check_same, last_good
 from genexp.runs.slurm import is_restarted, requeue
 
@@ -118,7 +118,7 @@ def _train(
             folder.set_status("running", minutes=round(minutes, 3))
         records = finish(config, data, metrics, folder, trainer, console)
         console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
-        folder.set_status("done", verdict=judge(config, records, console))
+        folder.set_status("done", verdict=judge(config, records, overrides, console))
         failed = False
     except Interrupted as interrupted:
         folder.set_status("interrupted", error=str(interrupted))
@@ -201,13 +201,13 @@ def _describe(model: GenerativeModule, data: Any) -> str:
     return f"{type(model).__name__}, {parameters:,} parameters, {fields}{data.name} ({sizes})"
 
 
-def judge(config: DictConfig, records: list[dict[str, Any]], console: Console) -> str | None:
+def judge(config: DictConfig, records: list[dict[str, Any]], overrides: list[str], console: Console) -> str | None:
     """Print published against reproduced; the verdict, or None if the config publishes no number or it was not computed."""
     values = [r["value"] for r in records if config.published is not None and r["key"] == config.published.metric]
     if not values:
         return None
     published = OmegaConf.to_container(config.published, resolve=True)
-    word, line = verdict(published, values[0])
+    word, line = verdict(published, values[0], changed_settings(overrides))
     text = f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}"
     console.print(text, highlight=False, soft_wrap=True)
     return word
