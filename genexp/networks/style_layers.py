@@ -133,7 +133,7 @@ class ModulatedConv2d(nn.Module):
 
 
 class StyledConv(Block):
-    """Modulated 3x3 convolution with demodulation, noise per pixel, and non-linearity (figure 2c).
+    """Modulated 3x3 convolution with demodulation, noise per pixel, and non-linearity (figure 2d).
 
     Args:
         in_channels, out_channels: channels of input and output.

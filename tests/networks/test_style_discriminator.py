@@ -94,7 +94,11 @@ def test_equal_examples_have_a_finite_gradient(float64):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"num_outputs": 0}, "num_outputs=0"), ({"group_size": 0}, "group_size=0"), ({"max_channels": 2}, "max_channels=2")],
+    [
+        ({"num_outputs": 0}, "num_outputs=0"),
+        ({"group_size": 0}, "group_size=0"),
+        ({"max_channels": 2}, "max_channels=2"),
+    ],
 )
 def test_wrong_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

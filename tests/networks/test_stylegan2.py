@@ -166,9 +166,7 @@ def test_the_state_brings_everything_back(float64):
         torch.nn.init.normal_(parameter)
     other.load_state_dict(network.state_dict())
     assert other.mapping.w_mean.any()
-    draws = [
-        n.synthesis(n.mapping.truncate(n.styles(z, y), 0.5), noise=False) for n in (network.eval(), other.eval())
-    ]
+    draws = [n.synthesis(n.mapping.truncate(n.styles(z, y), 0.5), noise=False) for n in (network.eval(), other.eval())]
     assert torch.equal(*draws)
 
 
