@@ -18,7 +18,7 @@ class Value:
         value: the number.
         unit: ``nats``, ``bits/dim``, or "" for a pure number.
         kind: ``exact``, ``bound`` or ``estimate``.
-        direction: ``min`` if smaller is better, ``max`` otherwise.
+        direction: ``min`` if smaller is better, ``max`` if larger is; None where neither is.
         n: number of examples it was computed on.
         stderr: standard error of ``value``, in the same unit; None where there is none.
         protocol: everything two values must share before they may be compared (data set, split, binarisation,
@@ -32,7 +32,7 @@ class Value:
     value: float
     unit: str
     kind: Literal["exact", "bound", "estimate"]
-    direction: Literal["min", "max"]
+    direction: Literal["min", "max"] | None
     n: int
     stderr: float | None
     protocol: dict[str, Any]

@@ -20,8 +20,8 @@ class Memorisation(SampleMetric):
 
     - ``<split>/data_copying_z_<n>``: C_T (definition 4 there), the z-score of the Mann-Whitney test, see
       :func:`genexp.probability.discrepancy.rank_sum_z`. Far below 0, say -3, samples lie too close: training examples are
-      copied. Around 0 they lie as unseen examples do, and far above 0 farther away than these: that is underfitting, and no
-      merit, although ``direction`` is ``max`` for want of a word for it. It grows with the square root of n.
+      copied. Around 0 they lie as unseen examples do, and far above 0 farther away than these: that is underfitting. So
+      neither small nor large values are better. It grows with the square root of n.
     - ``<split>/train_distance_<n>``: the median distance of the samples, and ``<split>/train_distance_real``: that of the
       examples of the split.
 
@@ -42,7 +42,7 @@ class Memorisation(SampleMetric):
         protocol = self.protocol(model, data, split) | common
 
         def value(name: str, number: float, n: int, protocol: dict[str, Any]) -> Value:
-            about = {"unit": "", "kind": "estimate", "direction": "max", "stderr": None}
+            about = {"unit": "", "kind": "estimate", "direction": None, "stderr": None}
             return Value(key=f"{split}/{name}", value=number, n=n, protocol=protocol, **about)
 
         return [

@@ -16,7 +16,7 @@ from rich.table import Table
 from genexp.runs.config import ConfigError, nearest
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import BOOKKEEPING, flatten, without
-from genexp.runs.report import figure, protocol_text
+from genexp.runs.report import ARROWS, figure, protocol_text
 
 NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
 """Parts of the config, and groups, that do not distinguish two configurations."""
@@ -28,7 +28,7 @@ class Column:
 
     key: str
     protocol: dict[str, Any]
-    direction: str
+    direction: str | None
     kind: str
     values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Values of the seeds, by row."""
@@ -48,9 +48,9 @@ class Column:
         return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else self.errors[row][0]
 
     def best(self) -> int | None:
-        """The row with the best mean; None if there are not two to compare."""
+        """The row with the best mean; None if there are not two to compare, or no value is better than others."""
         means = {row: statistics.mean(values) for row, values in self.values.items() if values}
-        if len(means) < 2:
+        if len(means) < 2 or self.direction is None:
             return None
         return (min if self.direction == "min" else max)(means, key=means.__getitem__)
 
@@ -185,8 +185,7 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             own = {k: v for k, v in column.protocol.items() if k not in shared}
             notes.append(f"{column.key}{mark}: {protocol_text(own)}")
         name, _, protocol = column.key.removeprefix("test/").partition("_")
-        arrow = "↓" if column.direction == "min" else "↑"
-        heads.append(f"{name} {arrow}\n{protocol}{mark}")
+        heads.append(f"{name} {ARROWS[column.direction]}\n{protocol}{mark}")
     bests = [column.best() for column in columns]
     lines: list[list[str]] = []
     for i in range(len(found.configurations)):

@@ -6,6 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+ARROWS = {"min": "↓", "max": "↑", None: ""}
+"""Of a record's direction, for which values are better."""
+
 
 def figure(value: float, stderr: float | None = None) -> str:
     """A number with as many digits as its standard error allows, e.g. ``79.63 ± 0.42``."""
@@ -54,7 +57,7 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Table | str:
             record["key"],
             bound + figure(record["value"], record["stderr"]),
             record["unit"],
-            "lower" if record["direction"] == "min" else "higher",
+            {"min": "lower", "max": "higher", None: "-"}[record["direction"]],
             record["kind"],
             f"{record['n']:,}",
             protocol_text({k: v for k, v in record["protocol"].items() if k not in common}),

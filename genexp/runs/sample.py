@@ -1,4 +1,5 @@
-"""Sample: draw from a trained run, whole examples or what is missing of some; or decode points of its latent space."""
+"""Sample: draw from a trained run, whole examples, also beside their nearest training examples, or what is missing of some; or
+decode points of its latent space."""
 
 from pathlib import Path
 
@@ -16,18 +17,22 @@ from genexp.runs.config import ConfigError, check_targets, instantiate
 from genexp.runs.evaluate import device_of, load_model
 from genexp.runs.folder import RunFolder
 from genexp.runs.latent import check_latent, latent, name_of
+from genexp.runs.neighbours import check_neighbours, neighbours
 
 
 def sample(config: DictConfig, console: Console) -> None:
     """The verb: write ``<output>.npy``, int64 labels ``<output>-labels.npy`` of a conditional model, a PNG where the data have
-    a picture, and of sound ``<output>-<i>.wav``. With ``complete``, see :func:`genexp.runs.complete.complete`, with
-    ``latent``, :func:`genexp.runs.latent.latent`.
+    a picture, and of sound ``<output>-<i>.wav``. With ``neighbours``, see :func:`genexp.runs.neighbours.neighbours` too; with
+    ``complete``, :func:`genexp.runs.complete.complete`, with ``latent``, :func:`genexp.runs.latent.latent`.
 
     Raises:
         ConfigError: no such run, labels or knobs that the model does not have.
     """
     what = "sample"
-    if config.latent is not None:
+    if config.neighbours is not None:
+        check_neighbours(config)
+        what = "neighbours"
+    elif config.latent is not None:
         check_latent(config)
         what = name_of(config)
     elif config.complete is not None:
@@ -43,7 +48,7 @@ def sample(config: DictConfig, console: Console) -> None:
     torch.manual_seed(key(config.seed, "sample"))
     try:
         if config.complete is None and config.latent is None:
-            written = _draw(config, model, folder, output, trained.data.get("sample_rate"), console)
+            written = _draw(config, model, folder, output, trained, console)
         else:
             data = instantiate(trained, "data", extra)
             of_examples = complete if config.latent is None else latent
@@ -61,10 +66,10 @@ def _draw(
     model: GenerativeModule,
     folder: RunFolder,
     output: Path,
-    sample_rate: int | None,
+    trained: DictConfig,
     console: Console,
 ) -> list[Path]:
-    """Draw whole examples, sound if there is a ``sample_rate``; the files written."""
+    """Draw whole examples of the run whose config is ``trained``; the files written."""
     y = OmegaConf.to_container(config.y) if OmegaConf.is_list(config.y) else config.y
     labels = None
     if model.conditional:
@@ -81,8 +86,11 @@ def _draw(
         x = model.sample(config.n, labels, **OmegaConf.to_container(config.knobs))
     arrays = {".npy": x, "-labels.npy": labels}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
-    path = output.with_name(output.name + ".png")
-    if sample_rate is not None:
+    path, sample_rate = output.with_name(output.name + ".png"), trained.data.get("sample_rate")
+    if config.neighbours is not None:
+        data = instantiate(trained, "data", list(config.allow_targets))
+        written += neighbours(x.cpu(), data, config.neighbours, output, console)
+    elif sample_rate is not None:
         written += sounds(x, labels, model.levels, sample_rate, output)
     elif picture(x, model.levels, path, model.num_classes if model.conditional else None):
         written.append(path)

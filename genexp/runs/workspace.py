@@ -8,6 +8,7 @@ from rich.console import Console
 from genexp.runs.compare import find_runs
 from genexp.runs.config import ConfigError
 from genexp.runs.record import write_atomically
+from genexp.runs.report import ARROWS
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
 
@@ -62,9 +63,8 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
         raise ConfigError("the package wandb-workspaces is missing: pip install genexp[workspace]") from error
 
     def bar(record: dict[str, Any], kind: str) -> Any:
-        arrow = "↓" if record["direction"] == "min" else "↑"
         unit = f", {record['unit']}" if record["unit"] else ""
-        return panels.BarPlot(title=f"{record['key']}{kind}{unit} {arrow}", metrics=[record["key"]])
+        return panels.BarPlot(title=f"{record['key']}{kind}{unit} {ARROWS[record['direction']]}", metrics=[record["key"]])
 
     likelihoods = [r for r in records if r["unit"]]
     likelihoods.sort(key=lambda r: list(LIKELIHOOD).index(r["kind"]))

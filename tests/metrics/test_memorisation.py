@@ -67,6 +67,6 @@ def test_the_record_says_what_was_compared():
     common = {"data": "toy", "split": "test", "train_n": 30, "distance": "rms over dimensions", "unseen": 20}
     assert real.protocol == common and real.n == 20
     assert z.protocol == drawn.protocol == common | {"samples": 50, "samples_from": "model", "conditional": False}
-    assert (z.kind, z.direction, z.unit, z.n) == ("estimate", "max", "", 50)
+    assert (z.kind, z.direction, z.unit, z.n) == ("estimate", None, "", 50)
     with pytest.raises(ValueError, match="split=train: the samples are compared with unseen examples"):
         measured(levels(50, 2), data, n=50, split="train")

@@ -19,7 +19,8 @@ def write_run(root, number, overrides, values, protocol=None, logger="none"):
     records = [
         {
             "key": key, "value": value, "unit": "bits/dim", "kind": "bound" if "bound" in key else "exact",
-            "direction": "max" if "/is" in key else "min", "n": 10, "stderr": 0.1, "protocol": protocol or {"split": "test"},
+            "direction": {"test/is_x_1k": "max", "test/z": None}.get(key, "min"), "n": 10, "stderr": 0.1,
+            "protocol": protocol or {"split": "test"},
             "checkpoint": "best", "ema": False, "seed": 0,
         }
         for key, value in values.items()
@@ -72,6 +73,14 @@ def test_larger_is_better_where_it_is(genexp, tmp_path):
         write_run(tmp_path / "s", number, [f"model.width={number}"], {"test/is_x_1k": value})
     rows, _ = table(genexp, "s")
     assert rows[2][-1].endswith("*") and not rows[1][-1].endswith("*")
+
+
+def test_no_value_is_best_where_neither_small_nor_large_is_better(genexp, tmp_path):
+    for number, value in enumerate([-5.0, 7.0]):
+        write_run(tmp_path / "s", number, [f"model.width={number}"], {"test/z": value, "test/nll_bpd": value})
+    rows, out = table(genexp, "s")
+    assert [row[2:] for row in rows[1:]] == [["-5.00 ± 0.10", "-5.00 ± 0.10 *"], ["7.00 ± 0.10", "7.00 ± 0.10"]]
+    assert "nll ↓" in out and "z ↓" not in out and "z ↑" not in out
 
 
 @pytest.mark.parametrize(
