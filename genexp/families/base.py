@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -35,6 +35,9 @@ class GenerativeModule(LightningModule, ABC):
     Raises:
         ValueError: the model is conditional and the data have no labels, or ``levels`` is below 2.
     """
+
+    players: ClassVar[tuple[str, ...]] = ()
+    """Names of the players, in the order of their optimizers, of a family that steps several itself."""
 
     def __init__(
         self,
@@ -65,8 +68,10 @@ class GenerativeModule(LightningModule, ABC):
         """Training steps so far; one generator update is one step, whatever the number of optimizers and of batches."""
         self.accumulate_batches = 1
         """Batches per training step."""
-        self.gradient_clip_norm: float | None = None
-        """Largest norm of a player's gradient, for families that step their optimizers themselves; None for any."""
+        self.gradient_clip_norms: dict[str, float | None] = dict.fromkeys(self.players)
+        """Largest norm of each player's gradient; None for any."""
+        self.reference_lines: dict[str, tuple[float, str]] = {}
+        """Constants to compare a logged quantity with, such as its optimum, by its name: value and label."""
         self.images_pending = 0
         """Training examples since the last training step, over all processes."""
         self.active_optimizer = 0
@@ -181,6 +186,10 @@ class GenerativeModule(LightningModule, ABC):
                 yield from child.networks()
             else:
                 yield child
+
+    def averaged(self) -> set[str]:
+        """Names of the parameters that a moving average of the weights averages; of all else it has the present value."""
+        return {name for name, _ in self.named_parameters()}
 
     def configure_model(self) -> None:
         """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each

@@ -54,6 +54,8 @@ class GAN(GenerativeModule):
         base: see :class:`GenerativeModule`.
     """
 
+    players = ("generator", "discriminator")
+
     def __init__(
         self,
         *,
@@ -85,7 +87,7 @@ class GAN(GenerativeModule):
         """The discriminator's logits ``(B,)``, in float32 at least."""
         return promoted(self.discriminator(x, y))
 
-    def players(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def play(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Losses of both players and what the discriminator believes, from its logits ``(B,)`` on real and fake."""
         return {
             "loss": self.objective.generator(fake),
@@ -99,7 +101,7 @@ class GAN(GenerativeModule):
         Training does not minimise their sum; see :meth:`training_step`."""
         y = self.labels(y)
         fake = self.generate(len(x), y)
-        return self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake, y))
+        return self.play(self.logits(symmetric(x, self.levels), y), self.logits(fake, y))
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         """Both updates, once the batches of a step are there; empty before. Where they are several, their fakes are made
@@ -119,7 +121,7 @@ class GAN(GenerativeModule):
         for x, y, z in batches:
             with torch.set_grad_enabled(single):
                 fake = self.generator(z, y)
-            losses = self.players(self.logits(symmetric(x, self.levels), y), self.logits(fake.detach(), y))
+            losses = self.play(self.logits(symmetric(x, self.levels), y), self.logits(fake.detach(), y))
             losses = self.reduce({name: value for name, value in losses.items() if name != "loss"})
             self.manual_backward(losses["discriminator_loss"])
             for name, value in losses.items():
@@ -139,8 +141,13 @@ class GAN(GenerativeModule):
         return {name: torch.stack(values).mean() for name, values in totals.items()}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        if self.gradient_clip_norm is not None:
-            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
+        norm = self.gradient_clip_norms[self.players[self.active_optimizer]]
+        if norm is not None:
+            self.clip_gradients(optimizer, norm, "norm")
+
+    def averaged(self) -> set[str]:
+        """Those of the generator: the average is what is sampled from, and no player plays against it."""
+        return {name for name in super().averaged() if name.startswith("generator.")}
 
     def configure_optimizers(self) -> list[Optimizer]:
         return [

@@ -173,6 +173,6 @@ def test_labels_reach_both_players():
 
 
 def test_what_the_discriminator_believes_is_logged(float64):
-    losses = make().players(torch.tensor(REAL), torch.tensor(FAKE))
+    losses = make().play(torch.tensor(REAL), torch.tensor(FAKE))
     assert losses["discriminator_real"].tolist() == pytest.approx([sigmoid(v) for v in REAL])
     assert losses["discriminator_fake"].tolist() == pytest.approx([sigmoid(v) for v in FAKE])
