@@ -4,10 +4,11 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, Trainer
 
+from genexp.callbacks.collapse import Collapse
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
 
@@ -20,24 +21,42 @@ class Checkpoints(Callback):
 
     Args:
         folder: where they go.
-        monitor: validation metric whose smallest value is the best; None makes the best the last.
+        monitor: validation metric whose best value makes the best checkpoint; None makes the best the last.
+        mode: whether the smallest or the largest value is the best.
+        collapse: tells that training may be collapsing; a checkpoint from before then stays the best. None where nobody
+            looks.
         every_minutes: time between two checkpoints within an epoch.
         stop: tells that the run is asked to end.
         end: the limits of training; a checkpoint written at its end keeps them as ``is_end``.
     """
 
     def __init__(
-        self, folder: Path, monitor: str | None, every_minutes: float, stop: Stop, end: list[int | None]
+        self,
+        folder: Path,
+        monitor: str | None,
+        mode: Literal["min", "max"],
+        collapse: Collapse | None,
+        every_minutes: float,
+        stop: Stop,
+        end: list[int | None],
     ) -> None:
-        self.folder, self.monitor, self.every, self.stop, self.end = folder, monitor, every_minutes * 60, stop, end
+        self.folder, self.every, self.stop, self.end = folder, every_minutes * 60, stop, end
+        self.monitor, self.mode, self.collapse = monitor, mode, collapse
         self.best: float | None = None
+        self.has_good = False
         self.is_end: list[int | None] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "is_end": self.is_end}
+        return {"best": self.best, "has_good": self.has_good, "is_end": self.is_end}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best, self.has_good = state_dict["best"], state_dict.get("has_good", True)  # absent in earlier versions
+
+    def last_good(self) -> str:
+        """Where the last good checkpoint is, for a message."""
+        if not self.has_good:
+            return "there is no good checkpoint"
+        return f"the last good checkpoint is {self.folder / 'best.ckpt'}"
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         self.stop.install()
@@ -54,14 +73,30 @@ class Checkpoints(Callback):
             self._leave_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        value = None if self.monitor is None else float(trainer.callback_metrics[self.monitor])
-        is_best = value is None or self.best is None or value < self.best
-        self.best = value if is_best else self.best
+        is_best = self._is_best(trainer)
         self.is_end = self.end if trainer.should_stop else None
         self._save(trainer)
         if is_best and trainer.is_global_zero:
             replace_with_copy(self.folder / "last.ckpt", self.folder / "best.ckpt")
         self._leave_if_asked(trainer)
+
+    def _is_best(self, trainer: Trainer) -> bool:
+        """Whether the present weights are the best so far, which they then count as."""
+        value = None
+        if self.monitor is not None:
+            if self.monitor not in trainer.callback_metrics:
+                return False  # not measured after this validation
+            value = float(trainer.callback_metrics[self.monitor])
+        is_good = self.collapse is None or not self.collapse.is_suspected
+        if is_good != self.has_good:
+            is_best = is_good
+        elif value is None or self.best is None:
+            is_best = True
+        else:
+            is_best = value < self.best if self.mode == "min" else value > self.best
+        if is_best:
+            self.best, self.has_good = value, is_good
+        return is_best
 
     def _leave_if_asked(self, trainer: Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(self.stop.requested is not None, all=False):

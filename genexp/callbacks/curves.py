@@ -3,12 +3,16 @@
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 
 from genexp.callbacks.pictures import hand_over
 from genexp.families.base import GenerativeModule
+
+NEAR = 0.5
+"""How far beyond a panel's range a line may lie that is shown in it, as a share of the range."""
 
 
 class Curves(Callback):
@@ -23,20 +27,21 @@ class Curves(Callback):
         self.history, self.path = history, path
 
     def on_fit_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        if trainer.is_global_zero and draw_curves(self.history, self.path):
+        if trainer.is_global_zero and draw_curves(self.history, self.path, pl_module.reference_lines):
             hand_over(trainer, pl_module, "curves", self.path)
 
     def on_exception(self, trainer: Trainer, pl_module: GenerativeModule, exception: BaseException) -> None:
         self.on_fit_end(trainer, pl_module)
 
 
-def draw_curves(history: Path, path: Path) -> bool:
+def draw_curves(history: Path, path: Path, lines: Mapping[str, tuple[float, str]]) -> bool:
     """One panel per quantity, training and validation together, against the images seen. The vertical range is that of what
     comes after the first tenth of the images, lest the steep beginning flattens all that follows.
 
     Args:
         history: a run's ``metrics.csv``; of two rows for the same number of images the later one counts.
         path: file to write.
+        lines: by quantity, a value to compare it with and its label; drawn dashed where it is within or near the range.
 
     Returns:
         False, with nothing written, if no finite value was logged.
@@ -62,9 +67,16 @@ def draw_curves(history: Path, path: Path) -> bool:
             axes.plot(*zip(*sorted(values.items()), strict=True), label=part, marker=marker, linewidth=width)
         last = max(max(values) for values in parts.values())
         later = [v for values in parts.values() for images, v in values.items() if images >= last / 10]
-        margin = 0.05 * (max(later) - min(later))
+        low, high = min(later), max(later)
+        if quantity in lines:
+            value, label = lines[quantity]
+            near = NEAR * (high - low)
+            if low - near <= value <= high + near:
+                axes.axhline(value, label=label, linestyle="--", linewidth=1.0, color="black")
+                low, high = min(low, value), max(high, value)
+        margin = 0.05 * (high - low)
         if margin > 0:
-            axes.set_ylim(min(later) - margin, max(later) + margin)
+            axes.set_ylim(low - margin, high + margin)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.grid(alpha=0.3)

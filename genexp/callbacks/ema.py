@@ -10,35 +10,39 @@ from genexp.families.base import GenerativeModule
 
 
 class EMA(Callback):
-    """After every optimizer step: average <- decay * average + (1 - decay) * weights.
+    """After every training step: average <- decay * average + (1 - decay) * weights.
 
-    Buffers, such as the running statistics of batch norm, are copied. The average is in the checkpoint's entry ``ema``,
-    beside the weights that training continues from in ``state_dict``.
+    With a half-life the decay of a step is ``0.5 ** (images of the step / half_life_images)``, whatever the batch size (Karras
+    et al. 2022, EDM, appendix F.2; without their ramp-up). The family says which parameters are averaged; all else, such as
+    the running statistics of batch norm, is copied. The average is in the checkpoint's entry ``ema``, beside the weights that
+    training continues from in ``state_dict``.
 
     Args:
-        decay: in (0, 1).
+        decay: in (0, 1); None where there is a half-life.
+        half_life_images: training images, over all processes, after which a weight counts half; positive.
     """
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, decay: float | None, half_life_images: float | None) -> None:
+        self.decay, self.half_life = decay, half_life_images
         self.average: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor] = {}
-        self._step = 0
+        self._images = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         state = pl_module.state_dict()
         self.average = {k: self.average.get(k, v).detach().clone().to(v.device) for k, v in state.items()}
-        self._step = pl_module.steps
+        self._images = pl_module.images_seen
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
-        if pl_module.steps == self._step:
+        if not pl_module.at_boundary:
             return  # gradients are still being accumulated
-        self._step = pl_module.steps
-        parameters = {name for name, _ in pl_module.named_parameters()}
+        images, self._images = pl_module.images_seen - self._images, pl_module.images_seen
+        decay = self.decay if self.half_life is None else 0.5 ** (images / self.half_life)
+        averaged = pl_module.averaged()
         for name, value in pl_module.state_dict().items():
-            if name in parameters:
-                self.average[name].lerp_(value, 1 - self.decay)
+            if name in averaged:
+                self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
 

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ class History(Callback):
     Args:
         path: the file; a resumed run keeps its rows up to the checkpoint.
         log_every_steps: training steps per row.
+        look: called with the means of the training losses by name, and the images seen, when they are logged; on all
+            processes alike. None where nobody looks.
     """
 
-    def __init__(self, path: Path, log_every_steps: int) -> None:
-        self.path, self.every = path, log_every_steps
+    def __init__(
+        self, path: Path, log_every_steps: int, look: Callable[[dict[str, float], int], None] | None = None
+    ) -> None:
+        self.path, self.every, self.look = path, log_every_steps, look
         self._sums: dict[str, Tensor] = {}
         self._steps = self._batches = 0
         self._started = time.monotonic()
@@ -95,10 +100,12 @@ class History(Callback):
     def _flush(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         """Log the mean of the training losses since the last time, over all processes."""
         if self._batches:
-            means = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
-            names = [f"train/{name}" for name in self._sums]
+            reduced = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
+            means = dict(zip(self._sums, reduced.tolist(), strict=True))
             self._sums, self._steps, self._batches = {}, 0, 0
-            self._write(trainer, pl_module, dict(zip(names, means.tolist(), strict=True)))
+            self._write(trainer, pl_module, {f"train/{name}": value for name, value in means.items()})
+            if self.look is not None:
+                self.look(means, pl_module.images_seen)
 
     def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
         seconds = round(time.monotonic() - self._started, 2)

@@ -28,7 +28,7 @@ class Pruned(SystemExit):
 
 
 class Pruning(Callback):
-    """After every validation the metric goes to the trial, with the images seen as its step; the run ends with
+    """After every validation that has the metric, it goes to the trial, with the images seen as its step; the run ends with
     :class:`Pruned` if the pruner says so, unless training is at its end anyway.
 
     Stands before the callback that writes checkpoints: a value is reported before the checkpoint that follows it, and a
@@ -45,6 +45,8 @@ class Pruning(Callback):
         self._reason: str | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if self.metric not in trainer.callback_metrics:
+            return  # not measured after this validation
         value, images = float(trainer.callback_metrics[self.metric]), pl_module.images_seen
         is_hopeless = False
         if self.trial is not None:

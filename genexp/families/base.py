@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -35,6 +35,9 @@ class GenerativeModule(LightningModule, ABC):
     Raises:
         ValueError: the model is conditional and the data have no labels, or ``levels`` is below 2.
     """
+
+    players: ClassVar[tuple[str, ...]] = ()
+    """Names of the networks that have an optimizer each, in their order, of a family that steps several itself."""
 
     def __init__(
         self,
@@ -65,12 +68,12 @@ class GenerativeModule(LightningModule, ABC):
         """Training steps so far; one generator update is one step, whatever the number of optimizers and of batches."""
         self.accumulate_batches = 1
         """Batches whose gradients are averaged for an update."""
-        self.gradient_clip_norm: float | None = None
-        """Largest norm of a player's gradient, for families that step their optimizers themselves; None for any."""
+        self.reference_lines: dict[str, tuple[float, str]] = {}
+        """Constants to compare a logged quantity with, such as its optimum, by its name: value and label."""
+        self.differentiates_twice = False
+        """Whether training differentiates gradients, which compiled networks cannot do."""
         self.images_pending = 0
         """Training examples since the last training step, over all processes."""
-        self.active_optimizer = 0
-        """Which optimizer the next backward pass is for, where a family steps several itself."""
         self._share = 1.0
         self.draws: StepDraws | None = None
         """Where :meth:`noise` draws from during a training or validation step."""
@@ -81,13 +84,6 @@ class GenerativeModule(LightningModule, ABC):
     def dims(self) -> int:
         """Number of dimensions of one example."""
         return int(torch.Size(self.shape).numel())
-
-    @property
-    def differentiates_twice(self) -> bool:
-        """Whether training differentiates gradients, which compiled networks cannot do."""
-        return False
-
-    # --- what a family provides -------------------------------------------------------------------------------
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -105,8 +101,6 @@ class GenerativeModule(LightningModule, ABC):
     def draw(self, n: int, y: Tensor | None, **knobs: Any) -> Tensor:
         """Draw ``n`` examples ``(n, *shape)`` in the data space. Called by :meth:`sample` in evaluation mode, without
         gradients; ``y`` is ``(n,)`` if and only if the model is conditional."""
-
-    # --- what every family has --------------------------------------------------------------------------------
 
     def sample(self, n: int, y: Tensor | int | None = None, **knobs: Any) -> Tensor:
         """Draw from the model.
@@ -192,6 +186,10 @@ class GenerativeModule(LightningModule, ABC):
                 yield from child.networks()
             else:
                 yield child
+
+    def averaged(self) -> set[str]:
+        """Names of the parameters that a moving average of the weights averages; of all else it has the present value."""
+        return {name for name, _ in self.named_parameters()}
 
     def configure_model(self) -> None:
         """Share the parameters out among the processes, if the strategy is to: block by block, then what is left of each

@@ -1,18 +1,15 @@
 """Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentDecoder
+from genexp.families.players import PlayersModule
 from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
 from genexp.probability.gradient_penalty import GradientPenalty
 from genexp.probability.observation import promoted
@@ -29,7 +26,7 @@ class Batch:
     z: Tensor
 
 
-class GAN(GenerativeModule, LatentDecoder):
+class GAN(PlayersModule, LatentDecoder):
     """Generative adversarial network.
 
     One training step is one update of the generator. Before it the discriminator is updated ``discriminator_steps`` times,
@@ -54,11 +51,13 @@ class GAN(GenerativeModule, LatentDecoder):
             once; else they alternate.
         weight_clip: largest absolute value of the discriminator's parameters (Arjovsky et al. 2017), above 0; None for any.
         generator_optimizer, discriminator_optimizer: called with the player's parameters.
-        base: see :class:`GenerativeModule`; ``scheduler`` is called with either optimizer and counts generator updates.
+        base: see :class:`PlayersModule`; schedulers count generator updates.
 
     Raises:
         ValueError: an argument is out of range, or the model is conditional and packs examples.
     """
+
+    players = ("generator", "discriminator")
 
     def __init__(
         self,
@@ -90,7 +89,6 @@ class GAN(GenerativeModule, LatentDecoder):
             raise ValueError(f"packing={packing}: the examples of a pack have labels of their own; set conditional=false")
         if auxiliary is not None and not self.conditional:
             raise ValueError("auxiliary: a classifier needs labels; set conditional=true, or auxiliary=null")
-        self.automatic_optimization = False
         self.objective, self.penalties, self.augmentation = objective, dict(penalties), augmentation
         self.auxiliary, self.latent_dim, self.packing = auxiliary, latent_dim, packing
         self.discriminator_steps, self.generator_batches = discriminator_steps, generator_batches
@@ -108,7 +106,8 @@ class GAN(GenerativeModule, LatentDecoder):
         self.updates = 0
         """Updates of the discriminator so far."""
         self._batches: list[Batch] = []
-        self._logged: dict[str, list[Tensor]] = {}
+        self.differentiates_twice = bool(self.penalties)
+        self.reference_lines = {"discriminator_loss": (objective.equilibrium, "no better than chance")}
 
     def seen(self, x: Tensor) -> Tensor:
         """Reals ``(B, *shape)`` as the discriminator sees them: augmented and packed."""
@@ -157,10 +156,6 @@ class GAN(GenerativeModule, LatentDecoder):
         return {name: unpack(value, self.packing, len(x)) for name, value in terms.items()}
 
     @property
-    def differentiates_twice(self) -> bool:
-        return bool(self.penalties)
-
-    @property
     def batches_per_step(self) -> int:
         return self.accumulate_batches * self.discriminator_steps
 
@@ -176,7 +171,7 @@ class GAN(GenerativeModule, LatentDecoder):
         self._batches.append(Batch(symmetric(x, self.levels), self.labels(y), z))
         is_last = len(self._batches) == size
 
-        fake = self._criticise(self._batches[-1], size, synced=is_last, kept=self.at_boundary and size == 1)
+        fake = self._criticise(self._batches[-1], size, last=is_last, kept=self.at_boundary and size == 1)
         generator_optimizer, discriminator_optimizer = self.optimizers()
         if is_last and not (self.simultaneous and self.at_boundary):
             self._update_discriminator(discriminator_optimizer)
@@ -186,18 +181,14 @@ class GAN(GenerativeModule, LatentDecoder):
                 self._update_discriminator(discriminator_optimizer)
             generator_optimizer.step()
             generator_optimizer.zero_grad()
-            for scheduler in self.lr_schedulers() or ():
-                scheduler.step()
+            self.step_schedulers()
         if is_last:
             self._batches = []
-        if not self.at_boundary:
-            return {}
-        logged, self._logged = self._logged, {}
-        return {name: torch.stack(values).mean() for name, values in logged.items()}
+        return self.noted() if self.at_boundary else {}
 
-    def _criticise(self, batch: Batch, size: int, synced: bool, kept: bool) -> Tensor:
-        """Add the discriminator's gradient on a batch, one of ``size``; ``synced`` over the processes. Returns the fakes, with
-        their graph if they are ``kept`` for the generator."""
+    def _criticise(self, batch: Batch, size: int, last: bool, kept: bool) -> Tensor:
+        """Add the discriminator's gradient on a batch, one of ``size``, the ``last`` of an update or not. Returns the fakes,
+        with their graph if they are ``kept`` for the generator."""
         self.active_optimizer, self._share = 1, 1 / size
         with torch.set_grad_enabled(kept):
             fake = self.generator(batch.z[:, 0], batch.y)
@@ -208,12 +199,12 @@ class GAN(GenerativeModule, LatentDecoder):
             if self.updates % penalty.every == 0:
                 terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *seen, self.uniform)
             else:
-                self._log({name: fake.new_zeros(())})
-        with nullcontext() if synced else self._unsynced():
+                self.note({name: fake.new_zeros(())})
+        with self.syncing(last):
             self.manual_backward(sum(self.reduce(terms).values()))
-        self._log(terms | self.beliefs(real_outputs, fake_outputs))
+        self.note(terms | self.beliefs(real_outputs, fake_outputs))
         spread, of_data = (x.detach().std(0, correction=0).mean() for x in (fake, batch.real))
-        self._log({"fake_spread": spread / of_data.clamp_min(1e-12)})
+        self.note({"fake_spread": spread / of_data.clamp_min(1e-12)})
         return fake
 
     def _generate(self, fake: Tensor) -> None:
@@ -229,10 +220,9 @@ class GAN(GenerativeModule, LatentDecoder):
                 outputs = self.judge(self.seen(fake), batch.y)
                 real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
                 terms = self.generator_terms(outputs, real, batch.y) | self.generator_penalties(batch, draw)
-                synced = index * self.generator_batches + draw == pieces - 1
-                with nullcontext() if synced else self._unsynced():
+                with self.syncing(last=index * self.generator_batches + draw == pieces - 1):
                     self.manual_backward(sum(self.reduce(terms).values()))
-                self._log(terms)
+                self.note(terms)
         self.discriminator.requires_grad_(True)
 
     def _update_discriminator(self, optimizer: Optimizer) -> None:
@@ -244,30 +234,17 @@ class GAN(GenerativeModule, LatentDecoder):
                 for parameter in self.discriminator.parameters():
                     parameter.clamp_(-self.weight_clip, self.weight_clip)
 
-    def _unsynced(self) -> Any:
-        """Inside, gradients stay on their process: those of a player are summed over the processes once for each update."""
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
-
-    def _log(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            self._logged.setdefault(name, []).append(value.detach().mean())
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        player = ("generator", "discriminator")[self.trainer.optimizers.index(optimizer)]
-        norm = get_total_norm([p.grad for p in getattr(self, player).parameters() if p.grad is not None])
-        # float16 overflows now and then: its scaler leaves that update out, and so does the record
-        self._log({f"{player}_gradient_norm": norm.nan_to_num(0.0, 0.0, 0.0)})
-        if self.gradient_clip_norm is not None:
-            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
+    def averaged(self) -> set[str]:
+        """Those of the generator: the average is what is sampled from, and no player plays against it."""
+        return {name for name in super().averaged() if name.startswith("generator.")}
 
     def configure_optimizers(self) -> tuple[Sequence[Optimizer], Sequence[Any]]:
-        optimizers = [
-            self.generator_optimizer(self.generator.parameters()),
-            self.discriminator_optimizer(self.discriminator.parameters()),
-        ]
-        schedulers = [] if self.scheduler_factory is None else [self.scheduler_factory(each) for each in optimizers]
-        return optimizers, schedulers
+        return self.with_schedulers(
+            [
+                self.generator_optimizer(self.generator.parameters()),
+                self.discriminator_optimizer(self.discriminator.parameters()),
+            ]
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -281,7 +258,7 @@ class GAN(GenerativeModule, LatentDecoder):
         """x = G(z), rounded to the nearest level.
 
         Args:
-            n, y: see :meth:`GenerativeModule.sample`.
+            n, y: see :meth:`sample`.
             truncation: largest absolute value of a number in z, above 0: smaller values trade variety for quality (Brock,
                 Donahue, Simonyan, ICLR 2019, section 3.1). None for any.
         """

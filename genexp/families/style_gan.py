@@ -22,10 +22,7 @@ class StyleGAN(GAN):
     def __init__(self, *, path_length: PathLength | None, **gan: Any) -> None:
         super().__init__(**gan)
         self.path_length = path_length
-
-    @property
-    def differentiates_twice(self) -> bool:
-        return super().differentiates_twice or self.path_length is not None
+        self.differentiates_twice |= path_length is not None
 
     def generator_penalties(self, batch: Batch, draw: int) -> dict[str, Tensor]:
         if self.path_length is None:

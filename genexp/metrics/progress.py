@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress
 
-from genexp.families.base import GenerativeModule
+from genexp.families.base import GenerativeModule, untracked
 
 
 @contextmanager
 def sampling_bar(model: GenerativeModule, console: Console | None = None) -> Iterator[Callable[[str], None]]:
     """Inside the block one bar shows the present loop of the model's sampler; it disappears at the end. Without a terminal
-    nothing is shown. No other live display may run.
+    nothing is shown, nor where somebody else shows the model's loops. No other live display may run.
 
     Args:
         model: its ``track`` is set inside the block.
@@ -22,7 +22,7 @@ def sampling_bar(model: GenerativeModule, console: Console | None = None) -> Ite
         Called with a text, writes it before the bar in place of what the loop is called.
     """
     console = console or Console()
-    if not console.is_terminal:
+    if not console.is_terminal or model.track is not untracked:
         yield lambda text: None
         return
     with Progress(console=console, transient=True) as bar:

@@ -156,11 +156,25 @@ def check(config: DictConfig) -> None:
     counts = {f"training.{key}": training[key] for key in COUNTS} | {
         f"samples.{k}": v for k, v in config.samples.items()
     }
+    counts["evaluation.monitor_every_images"] = config.evaluation.get("monitor_every_images")
+    if (collapse := training.get("collapse")) is not None:
+        if set(collapse) != {"images", "below"}:
+            raise ConfigError(f"training.collapse={collapse}: must say images and below, thresholds by name of a value")
+        counts["training.collapse.images"] = collapse.images
+        for name, threshold in collapse.below.items():
+            if not isinstance(threshold, int | float | None):
+                raise ConfigError(f"training.collapse.below.{name}={threshold}: must be a number, or null")
     for key, value in counts.items():
         if value is not None and not (isinstance(value, int) and value >= 1):
             raise ConfigError(f"{key}={value}: must be a whole number of at least 1")
     if training.ema_decay is not None and not 0 < training.ema_decay < 1:
         raise ConfigError(f"training.ema_decay={training.ema_decay}: must be between 0 and 1, e.g. 0.999, or null")
+    half_life = training.get("ema_half_life_images")  # runs of earlier versions have no such key, here and below
+    if half_life is not None:
+        if not half_life > 0:
+            raise ConfigError(f"training.ema_half_life_images={half_life}: must be positive, e.g. 500_000, or null")
+        if training.ema_decay is not None:
+            raise ConfigError("training.ema_decay and training.ema_half_life_images: set one of them, the other null")
     if not training.checkpoint_every_minutes >= 0:
         raise ConfigError(
             f"training.checkpoint_every_minutes={training.checkpoint_every_minutes}: must not be negative"

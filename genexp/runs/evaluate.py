@@ -19,28 +19,33 @@ from genexp.runs.tracking import add_evaluation
 
 
 def choose_metrics(
-    config: DictConfig, model: GenerativeModule, data: Any, extra: list[str], console: Console
+    config: DictConfig,
+    model: GenerativeModule,
+    data: Any,
+    extra: list[str],
+    console: Console,
+    group: str = "metrics",
 ) -> dict[str, Metric]:
-    """The metrics of ``config.metrics`` that fit, ready to compute.
+    """The metrics of ``config.<group>`` that fit, ready to compute.
 
     Raises:
-        ConfigError: one does not fit and ``metrics.unfit`` is not ``skip``; names those that do fit. Or what it needs
+        ConfigError: one does not fit and ``<group>.unfit`` is not ``skip``; names those that do fit. Or what it needs
             from outside is missing.
     """
-    names = [name for name in config.metrics if name != "unfit"]
+    names = [name for name in config[group] if name != "unfit"]
     metrics: dict[str, Metric] = {}
     refusals: dict[str, str] = {}
     for name in names:
-        metric = instantiate(config, f"metrics.{name}", extra)
+        metric = instantiate(config, f"{group}.{name}", extra)
         refusal = metric.refusal(model, data)
         if refusal is None:
             metrics[name] = metric
         else:
             refusals[name] = refusal
-    if refusals and config.metrics.get("unfit") != "skip":
+    if refusals and config[group].get("unfit") != "skip":
         name, reason = next(iter(refusals.items()))
         raise ConfigError(
-            f"metrics={name}: {reason}; metrics that fit: {', '.join(fitting(config, model, data, extra)) or 'none'}"
+            f"{group}={name}: {reason}; metrics that fit: {', '.join(fitting(config, model, data, extra)) or 'none'}"
         )
     for name, reason in refusals.items():
         console.print(f"  metric {name} skipped: {reason}", style="dim", highlight=False, soft_wrap=True)
@@ -48,7 +53,7 @@ def choose_metrics(
         try:
             metric.prepare()
         except (FileNotFoundError, ValueError) as error:
-            raise ConfigError(f"metrics.{name}: {error}") from error
+            raise ConfigError(f"{group}.{name}: {error}") from error
     return metrics
 
 
@@ -144,13 +149,17 @@ def device_of(accelerator: str) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
-def about_checkpoint(model: GenerativeModule, config: DictConfig, checkpoint: str) -> dict[str, Any]:
+def about_checkpoint(
+    model: GenerativeModule, config: DictConfig, folder: RunFolder, checkpoint: str
+) -> dict[str, Any]:
     """What the record of a value says of the weights it was computed with."""
-    selection = f"smallest {config.training.monitor}" if config.training.monitor and checkpoint == "best" else "last"
+    selection, half_life = "last", config.training.get("ema_half_life_images")
+    if checkpoint == "best" and config.training.monitor:
+        selection = folder.status().get("selection", f"smallest {config.training.monitor}")  # of earlier versions
     return {
         "checkpoint": checkpoint,
         "selection": selection,
-        "ema": config.training.get("ema_decay") or False,
+        "ema": f"half-life of {half_life} images" if half_life else config.training.get("ema_decay") or False,
         "images_seen": model.images_seen,
         "train_seed": config.seed,
     }
@@ -169,7 +178,7 @@ def evaluate(config: DictConfig, console: Console) -> None:
         model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
         data = instantiate(trained, "data", extra)
         metrics = choose_metrics(config, model, data, extra, console)
-        about = about_checkpoint(model, trained, config.checkpoint)
+        about = about_checkpoint(model, trained, folder, config.checkpoint)
         records = compute(model, data, metrics, config.split, config.seed, about, console)
         folder.add_metrics(records)
         if config.wandb:

@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "training.max_steps",
     "training.max_epochs",
     "training.patience",
+    "training.collapse",
     "training.checkpoint_every_minutes",
     "training.compile",
     "training.activation_checkpointing",

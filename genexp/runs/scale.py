@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.strategies import ModelParallelStrategy, StrategyRegistry
@@ -132,6 +132,7 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
         raise ConfigError(
             f"training.accumulate_batches={training.accumulate_batches}: must be a whole number of at least 1"
         )
+    check_clipping(training.gradient_clip_norm, model)
     check_choice("trainer.precision", settings.get("precision"), PRECISIONS)
     strategy = settings.get("strategy", "auto")
     if isinstance(strategy, str):
@@ -151,8 +152,9 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
             )
         if has_batch_norm(model):
             raise ConfigError("trainer.strategy: FSDP does not synchronise batch normalisation; use trainer=ddp")
-        if training.ema_decay is not None:
-            raise ConfigError("training.ema_decay: FSDP does not average the weights; set null, or use trainer=ddp")
+        for key in ("ema_decay", "ema_half_life_images"):
+            if training.get(key) is not None:
+                raise ConfigError(f"training.{key}: FSDP does not average the weights; set null, or use trainer=ddp")
     if training.activation_checkpointing and not recomputable(model):
         raise ConfigError(
             f"training.activation_checkpointing=true: {name} has no part that could be recomputed (blocks or longer "
@@ -167,12 +169,27 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
 
 
+def check_clipping(norm: Any, model: GenerativeModule) -> None:
+    """Refuse norms of gradients that are not positive, or of players that the family does not have."""
+    norms = dict(norm) if OmegaConf.is_dict(norm) else {None: norm}
+    if OmegaConf.is_dict(norm) and not model.players:
+        name = type(model).__name__
+        raise ConfigError(f"training.gradient_clip_norm={norm}: {name} has one optimizer; give one number")
+    for player, value in norms.items():
+        if player is not None:
+            check_choice("training.gradient_clip_norm", player, model.players)
+        if value is not None and not (isinstance(value, int | float) and value > 0):
+            key = "training.gradient_clip_norm" if player is None else f"training.gradient_clip_norm.{player}"
+            raise ConfigError(f"{key}={value}: must be a positive number, or null")
+
+
 def apply(config: DictConfig, model: GenerativeModule) -> None:
     """Set the model up as ``config.training`` says: steps of several batches, activation checkpointing, compilation."""
     training = config.training
     model.accumulate_batches = training.accumulate_batches
-    if not model.automatic_optimization:
-        model.gradient_clip_norm = training.gradient_clip_norm
+    norm = training.gradient_clip_norm
+    for player in model.players:
+        model.gradient_clip_norms[player] = norm.get(player) if OmegaConf.is_dict(norm) else norm
     if training.activation_checkpointing:
         for module in recomputable(model):
             if isinstance(module, nn.Sequential):

@@ -27,6 +27,7 @@ from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
 from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
 from genexp.runs.fit import LIMITS, fit, reports_to_trial
 from genexp.runs.folder import RunFolder
+from genexp.runs.monitors import Monitoring
 from genexp.runs.record import now
 from genexp.runs.report import changed_settings, metrics_table, verdict
 from genexp.runs.resume import check_same, last_good
@@ -59,9 +60,9 @@ def train(
     """
     if rank_zero_only.rank:  # a further process of a distributed run: the first one keeps the record
         quiet = Console(quiet=True)
-        model, data, _ = prepare(config, quiet)
+        model, data, _, monitoring = prepare(config, quiet)
         with Stop() as stop:
-            fit(config, model, data, folder, [], quiet, stop, last_good(folder, quiet))
+            fit(config, model, data, monitoring, folder, [], quiet, stop, last_good(folder, quiet))
         return
     with Stop() as stop, folder.lock():
         if folder.holds_run():
@@ -89,10 +90,11 @@ def _train(
     console: Console,
     stop: Stop,
 ) -> None:
-    model, data, metrics = prepare(config, console)
+    model, data, metrics, monitoring = prepare(config, console)
     before = folder.status() if folder.holds_run() else {}
     resumed = last_good(folder, console) if before else None
     entries: dict[str, Any] = {"data_checksums": {split: data.fingerprint(split) for split in SPLITS}}
+    entries["selection"] = monitoring.selection(config.training.monitor)
     if before:
         if entries["data_checksums"] != before.get("data_checksums"):
             raise ConfigError(f"data={data.name}: not the data that the run in {folder.path} was trained on")
@@ -112,7 +114,7 @@ def _train(
         console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         try:
-            trainer = fit(config, model, data, folder, loggers, console, stop, resumed)
+            trainer = fit(config, model, data, monitoring, folder, loggers, console, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
             folder.set_status("running", minutes=round(minutes, 3))
@@ -139,7 +141,7 @@ def _same_end(stored: DictConfig, new: DictConfig) -> bool:
     return all(stored.training[key] == new.training[key] for key in LIMITS)
 
 
-def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric]]:
+def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric], Monitoring]:
     """Build everything and try one batch, so that whatever is wrong is found before training.
 
     Raises:
@@ -160,17 +162,19 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
         data.setup()
         x, y = next(iter(data.loader("validation", 2)))
         with model.evaluating(), torch.no_grad():
-            names = [f"val/{name}" for name in model.loss(x, y)]
+            losses = [f"val/{name}" for name in model.loss(x, y)]
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"data={config.data.name}: {' '.join(str(error).split())}") from error
     metrics = choose_metrics(config, model, data, extra, console)
+    monitoring = Monitoring(config, model, data, losses, console)
+    names = list(monitoring.directions)
     watched = {"training.monitor": config.training.monitor}
     if reports_to_trial(config):
         watched["hydra.sweeper.metric"] = config.trial.metric
     for name, metric in watched.items():
         if metric is not None and metric not in names:
             raise ConfigError(f"{name}={metric}: must be one of {', '.join(names)}.{nearest(metric, names)}")
-    return model, data, metrics
+    return model, data, metrics, monitoring
 
 
 def finish(
@@ -187,7 +191,7 @@ def finish(
     with sampling_bar(model, console):
         grid.draw(trainer, model, "final")
         grid.draw_traversals(trainer, model, "final")
-    about = about_checkpoint(model, config, "best")
+    about = about_checkpoint(model, config, folder, "best")
     records = compute(model, data, metrics, config.evaluation.split, config.seed, about, console)
     folder.add_metrics(records)
     return records

@@ -16,7 +16,7 @@ from genexp.runs.trial import connect, make
 from genexp.sweeps.summary import Outcome
 
 FINAL = (TrialState.COMPLETE, TrialState.PRUNED)
-CERTAIN = "TrainingDiverged: "
+CERTAIN = ("TrainingDiverged: ", "TrainingCollapsed: ")
 """How an error begins that the same config and seed would meet again."""
 
 

@@ -1,9 +1,12 @@
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from tiny_overrides import NETS, TINY
+
+from genexp.callbacks.clock import Clock
 
 
 @pytest.fixture
@@ -35,3 +38,21 @@ def start(tmp_path):
         process.kill()
         process.stdout.close()
         process.wait()
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Sends a signal to this process within the given training step."""
+
+    def at(step, sent=signal.SIGTERM):
+        original = Clock.on_train_batch_end
+
+        def hook(self, trainer, pl_module, *rest):
+            original(self, trainer, pl_module, *rest)
+            if pl_module.steps == step:
+                monkeypatch.setattr(Clock, "on_train_batch_end", original)
+                os.kill(os.getpid(), sent)
+
+        monkeypatch.setattr(Clock, "on_train_batch_end", hook)
+
+    return at

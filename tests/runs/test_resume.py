@@ -1,7 +1,5 @@
 """A resumed run equals the uninterrupted one, bit for bit, wherever it was interrupted."""
 
-import csv
-import json
 import os
 import signal
 import subprocess
@@ -9,56 +7,12 @@ import sys
 import time
 
 import pytest
-import torch
+from equal_runs import assert_equal, outcome
 from tiny_overrides import FIDELITY
 
-from genexp.callbacks.clock import Clock
 from genexp.runs import checkpoint
 
 METRICS = {"made": ["metrics=nll"], "gated_pixelcnn": ["metrics=nll"], "vae": ["metrics=bound"], "dcgan": FIDELITY}
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Sends a signal to this process within the given training step."""
-
-    def at(step, sent=signal.SIGTERM):
-        original = Clock.on_train_batch_end
-
-        def hook(self, trainer, pl_module, *rest):
-            original(self, trainer, pl_module, *rest)
-            if pl_module.steps == step:
-                monkeypatch.setattr(Clock, "on_train_batch_end", original)
-                os.kill(os.getpid(), sent)
-
-        monkeypatch.setattr(Clock, "on_train_batch_end", hook)
-
-    return at
-
-
-def outcome(folder):
-    """All that two equal runs must share, without times and paths."""
-    state = checkpoint.load(folder / "checkpoints/last.ckpt")
-    kept = {key: state[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "steps")}
-    best = checkpoint.load(folder / "checkpoints/best.ckpt")
-    with open(folder / "metrics.csv") as file:
-        rows = [[v for k, v in row.items() if k != "seconds"] for row in csv.DictReader(file)]
-    metrics = json.loads((folder / "metrics.json").read_text())
-    return {**kept, "ema": state.get("ema"), "best": best["state_dict"], "rows": rows, "metrics": metrics}
-
-
-def assert_equal(a, b, path=""):
-    assert type(a) is type(b), path
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a:
-            assert_equal(a[key], b[key], f"{path}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), path
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{path}[{i}]")
-    else:
-        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, f"{path}: {a} != {b}"
 
 
 @pytest.mark.parametrize("step", [7, 21, 23], ids=["in the first epoch", "at the end of an epoch", "in the second"])

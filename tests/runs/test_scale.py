@@ -197,14 +197,33 @@ def test_float16_moves_both_players_about_as_float32_does():
     assert found[1] == pytest.approx(found[0], rel=0.05) and found[1] != found[0]
 
 
-def test_the_gradient_of_each_player_is_clipped():
-    for norm, expected in ((None, None), (1e-3, 1e-3)):
+def test_the_gradient_of_each_player_is_clipped(compose_train):
+    for norm, expected in {
+        "null": {"generator": None, "discriminator": None},
+        "1e-3": {"generator": 1e-3, "discriminator": 1e-3},
+        "{generator: 1e-3, discriminator: 1e-2}": {"generator": 1e-3, "discriminator": 1e-2},
+        "{discriminator: 1e-2}": {"generator": None, "discriminator": 1e-2},
+    }.items():
         model = make_gan(1.0)
-        model.gradient_clip_norm = norm
+        scale.apply(compose_train("model=gan", "data=toy", f"training.gradient_clip_norm={norm}"), model)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         fit(model, 1)
         for player in ("generator", "discriminator"):
-            if expected is None:
-                assert moved(model, before, player) > 1e-2
+            if expected[player] is None:
+                assert moved(model, before, player) > 2e-2
             else:
-                assert moved(model, before, player) == pytest.approx(expected, rel=1e-2)
+                assert moved(model, before, player) == pytest.approx(expected[player], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("model", "norm", "line"),
+    [
+        ("made", "{generator: 1}", "Autoregressive has one optimizer; give one number"),
+        ("made", "0", "training.gradient_clip_norm=0: must be a positive number, or null"),
+        ("gan", "{genrator: 1}", "training.gradient_clip_norm=genrator: must be one of generator, discriminator. Did you"),
+        ("gan", "{generator: much}", "training.gradient_clip_norm.generator=much: must be a positive number, or null"),
+    ],
+)
+def test_norms_that_cannot_be_are_refused(genexp, tiny, model, norm, line):
+    code, _, err = genexp(*tiny(model, "name=a", f"training.gradient_clip_norm={norm}"))
+    assert code == 2 and line in err and err.count("\n") == 1, err
