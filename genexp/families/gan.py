@@ -203,9 +203,20 @@ class GAN(PlayersModule, LatentDecoder):
         with self.syncing(last):
             self.manual_backward(sum(self.reduce(terms).values()))
         self.note(terms | self.beliefs(real_outputs, fake_outputs))
-        spread, of_data = (x.detach().std(0, correction=0).mean() for x in (fake, batch.real))
-        self.note({"fake_spread": spread / of_data.clamp_min(1e-12)})
+        self.note(self._signs(terms["discriminator_loss"].detach(), fake.detach(), batch.real))
         return fake
+
+    @torch.no_grad()
+    def _signs(self, loss: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """Signs of collapse. ``relative_discriminator_loss``: the discriminator's loss over that of one no better than chance, 0
+        where it is always sure and right; 1 where chance has no loss (Wasserstein). ``fake_spread``: the standard deviation of
+        the fakes over the batch, averaged over dimensions, over that of the data; 1 of a single example."""
+        one, chance = loss.new_ones(()), self.objective.equilibrium
+        spread, of_data = (x.std(0, correction=0).mean() for x in (fake, real))
+        return {
+            "relative_discriminator_loss": loss.mean() / chance if chance > 0 else one,
+            "fake_spread": spread / of_data.clamp_min(1e-12) if len(real) > 1 else one,
+        }
 
     def _generate(self, fake: Tensor) -> None:
         """The generator's gradient on the batches of the discriminator's last update; ``fake`` is kept from that, if it had one

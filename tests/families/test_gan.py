@@ -205,7 +205,22 @@ def test_lazy_penalties_count_updates_of_the_discriminator():
     model = make(penalties={"r1": Counting(gamma=1.0, every=3)}, discriminator_steps=2)
     trainer = fit(model, batches(6))
     assert len(calls) == 2 and model.updates == 6
-    assert {"r1", "discriminator_loss", "loss", "fake_spread", "generator_gradient_norm"} <= trainer.callbacks[-1].seen[0].keys()
+    assert {"r1", "discriminator_loss", "loss", "generator_gradient_norm"} <= trainer.callbacks[-1].seen[0].keys()
+
+
+def test_signs_of_collapse_are_logged():
+    model = make()
+    trainer = fit(model, batches(3))
+    for values in trainer.callbacks[-1].seen:
+        ratio = values["discriminator_loss"] / values["relative_discriminator_loss"]
+        assert ratio.item() == pytest.approx(NonSaturating.equilibrium)
+        assert 0.01 < values["fake_spread"] < 1
+    with torch.no_grad():
+        model.generator.layers[-1].weight.zero_()
+    model.generator_optimizer = partial(torch.optim.SGD, lr=0.0)
+    assert all(values["fake_spread"] < 1e-6 for values in fit(model, batches(1)).callbacks[-1].seen)
+    critic = make(Wasserstein())
+    assert all(values["relative_discriminator_loss"] == 1 for values in fit(critic, batches(1)).callbacks[-1].seen)
 
 
 def test_weights_are_clipped_after_every_update():
