@@ -130,6 +130,16 @@ def test_the_bar_shows_the_loop_of_the_sampler_on_a_terminal_only(compose_train)
         assert ("3 of 9" in written.getvalue()) == terminal and bool(written.getvalue()) == terminal
 
 
+def test_no_bar_is_shown_inside_another_display(compose_train):
+    model = instantiate(compose_train("model=made", "data=digits"), "model", [])
+    model.track = lambda steps, what: steps  # as the progress of a run sets it
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with sampling_bar(model, console) as tell:
+        tell("3 of 9")
+        assert list(model.track(range(4), "sampling")) == list(range(4))
+    assert not console.file.getvalue()
+
+
 def test_requests_are_checked_before_anything_is_loaded(genexp):
     code, _, err = genexp("sample", "run=nothing", "complete=middle")
     assert code == 2 and "complete=middle" in err
