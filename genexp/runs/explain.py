@@ -31,6 +31,12 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
+        group = name.partition(".")[0]
+        if any(a.startswith(f"{group}=") and "," in a for a in arguments):
+            return (
+                f"{name} is not in the config of every {group} that this sweep could choose; if it is in those that it does: "
+                f"++{name}=..."
+            )
         return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"
     if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
         name = missing.group(1) or missing.group(2)
