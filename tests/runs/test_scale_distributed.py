@@ -85,6 +85,22 @@ def test_two_processes_with_two_batches_a_step_train_as_one_does(tmp_path, model
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "game",
+    [
+        ["model/objective=wasserstein", "model/penalties=[gradient_penalty]"],
+        ["model/objective=relativistic", "model/penalties=[r1,r2]", "model/augmentation=differentiable"],
+    ],
+    ids=["wgan_gp", "r3gan"],
+)
+def test_two_processes_penalise_gradients_as_one_does(tmp_path, game):
+    """Interpolation and augmentation draw for each example, whichever process has it."""
+    game = [*game, "model.discriminator.batch_norm=false"]
+    one = run(tmp_path, "dcgan", "one", *ONE, *game)
+    assert_same(one, run(tmp_path, "dcgan", "two", "trainer=ddp", *TWO, *game), 1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_agree_on_what_the_first_one_measures(tmp_path, strategy):
     """And so on the end of training, which the other would otherwise wait for."""
