@@ -233,9 +233,12 @@ def test_two_steps_of_training(config_of, make_model, case):
         num_sanity_val_steps=0,
     )
     trainer.fit(model, datamodule=data)
-    assert model.steps == trainer.fit_loop.total_batch_idx + 1 == 2 and model.images_seen == 16
+    batches = 2 * model.batches_per_step
+    assert model.steps == 2 and trainer.fit_loop.total_batch_idx + 1 == batches and model.images_seen == 8 * batches
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
-    assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    # the gradients of a constant added to all logits cancel where the losses are linear in these
+    assert not still or (isinstance(model, GAN) and len(still) == 1 and re.match(r"discriminator\..*\.bias", still[0]))
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))

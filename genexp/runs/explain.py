@@ -72,6 +72,8 @@ def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
             collect(node._get_node(key), keys[-1])
 
     collect(config, "")
+    if close := get_close_matches(name, [key for key in keys if key.count(".") == name.count(".")], n=1, cutoff=0.7):
+        return f" Did you mean '{close[0]}'?"
     last_parts = {key.rpartition(".")[2] for key in keys}
     if close := get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.7):
         keys = [key for key in keys if key.rpartition(".")[2] == close[0]]
