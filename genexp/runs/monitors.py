@@ -33,8 +33,8 @@ class Monitoring:
         self, config: DictConfig, model: GenerativeModule, data: Any, losses: Sequence[str], console: Console
     ) -> None:
         self.data, self.seed = data, config.seed
-        self.directions: dict[str, Literal["min", "max"]] = dict.fromkeys(losses, "min")
-        """Whether the smallest or the largest is best, of every validation value by its name ``val/...``."""
+        self.directions: dict[str, Literal["min", "max"] | None] = dict.fromkeys(losses, "min")
+        """Whether the smallest or the largest is best, or neither, of every validation value by its name ``val/...``."""
         self.names: list[str] = []
         """Those of the metrics."""
         self.metrics = {}

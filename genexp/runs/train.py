@@ -174,6 +174,8 @@ def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any
     for name, metric in watched.items():
         if metric is not None and metric not in names:
             raise ConfigError(f"{name}={metric}: must be one of {', '.join(names)}.{nearest(metric, names)}")
+        if metric is not None and monitoring.directions[metric] is None:
+            raise ConfigError(f"{name}={metric}: neither small nor large values of it are the better ones")
     return model, data, metrics, monitoring
 
 
