@@ -31,8 +31,8 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
-        group = name.partition(".")[0]
-        if any(a.startswith(f"{group}=") and "," in a for a in arguments):
+        group, _, key = name.partition(".")
+        if key and any(a.startswith(f"{group}=") and "," in a for a in arguments):
             return (
                 f"{name} is not in the config of every {group} that this sweep could choose; if it is in those that it does: "
                 f"++{name}=..."

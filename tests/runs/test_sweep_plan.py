@@ -62,6 +62,7 @@ def test_an_invalid_point_is_seen_before_the_start(genexp):
     ("arguments", "expected"),
     [
         (["-m", "modle=made,vae"], "Did you mean 'model'?"),
+        (["-m", "model=gan,dcgan", "model.generator_optimizer.lr=1e-3"], "++model.generator_optimizer.lr=..."),
         (["-m", "seed=one,two"], "seed=one: must be a whole number"),
         (["-m", "name=a,b"], "name belongs to the sweep"),
         (["-m", "seed=interval(0,1)"], "hydra/sweeper=random"),
