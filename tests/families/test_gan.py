@@ -78,13 +78,12 @@ def fit(model, data, max_epochs=1, max_steps=None):
 class ByHand:
     """The players of a model, trained with PyTorch alone."""
 
-    def __init__(self, model, levels=None):
+    def __init__(self, model):
         self.generator, self.discriminator = copy.deepcopy(model.generator), copy.deepcopy(model.discriminator)
         self.optimizers = (
             torch.optim.Adam(self.generator.parameters(), lr=1e-2),
             torch.optim.Adam(self.discriminator.parameters(), lr=2e-2),
         )
-        self.levels = levels
 
     def z(self, step, before=0, draws=1):
         stream = StepDraws(0, "step", "draws", step, rank=0, world=1, before=before)
