@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genexp.networks.initialisation import initialise
+from genexp.probability.randomness import generator
 
 
 class ContextMADE(nn.Module):
     """The masks of MADE (Germain et al., ICML 2015, equations 8 and 9) in the order 1, ..., D, with the degrees of the hidden
-    units spread evenly over {1, ..., D - 1}; the context enters the first hidden layer.
+    units in {1, ..., D - 1}; the context enters the first hidden layer.
 
     Args:
         dims: dimensions D of the input.
@@ -21,6 +22,7 @@ class ContextMADE(nn.Module):
         context_dim: dimensions C of the context.
         hidden: widths of the hidden layers, at least one.
         activation: non-linearity of the hidden layers.
+        mask_seed: seed of the hidden units' degrees, drawn uniformly; None spreads them evenly.
         initialisation: initialisation of the weights; None for PyTorch's.
     """
 
@@ -32,6 +34,7 @@ class ContextMADE(nn.Module):
         context_dim: int,
         hidden: Sequence[int],
         activation: nn.Module,
+        mask_seed: int | None,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__()
@@ -43,8 +46,12 @@ class ContextMADE(nn.Module):
         self.context = nn.Linear(context_dim, hidden[0], bias=False)
         initialise(self, initialisation)
         inputs = torch.arange(1, dims + 1)
-        # ceil(i (D - 1) / (width + 1)): at least 1, unless there is one dimension only, on which nothing may depend
-        inner = [-(-torch.arange(1, width + 1) * (dims - 1) // (width + 1)) for width in hidden]
+        if mask_seed is None:  # ceil(i (D - 1) / (width + 1))
+            inner = [-(-torch.arange(1, width + 1) * (dims - 1) // (width + 1)) for width in hidden]
+        else:
+            draws = generator(mask_seed, "mask")
+            inner = [torch.randint(1, max(dims, 2), (width,), generator=draws) for width in hidden]
+        # at least 1, unless there is one dimension only, on which nothing may depend
         degrees = [inputs, *(degree.clamp(min=1) for degree in inner)]
         masks = [b[:, None] >= a[None] for a, b in itertools.pairwise(degrees)]
         masks.append(inputs.repeat(num_params)[:, None] > degrees[-1][None])

@@ -4,8 +4,10 @@ import base64
 import json
 import netrc
 import os
+import re
 import time
 from http.client import HTTPException
+from math import log
 from secrets import token_hex
 from urllib.error import HTTPError
 from urllib.parse import urlparse
@@ -25,6 +27,8 @@ RECORDED = ("git", "git_here", "versions", "python", "machine", "command", "star
 """Entries of ``status.json`` that go into the config of the W&B run, under ``run``."""
 DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_prob": "max"}
 """Validation quantities whose best value the summary keeps beside the last one."""
+BOUND = re.compile(r"(?P<split>[a-z]+)/nll_bound_nats_k(?P<k>\d+)")
+"""Keys of the bounds on -log p(x) by k draws."""
 
 
 def obstacle(timeout_s: float = 5.0) -> str | None:
@@ -130,8 +134,8 @@ def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Cons
 
     The values of ``metrics.json`` go to the summary under their keys (those of another checkpoint than the best one with its
     name behind, ``test/nll_nats@last``, those of a sampler with knobs with them, ``@temperature=0.7``), and with all that belongs
-    to them into the table ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``; the protocol that all
-    values share into the config.
+    to them into the table ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``, bounds by their k into
+    ``bounds``; the protocol that all values share into the config.
     """
     for logger in loggers:
         try:
@@ -169,6 +173,13 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
         columns = ["key", "value", "stderr", "unit", "kind", "direction", "n", "checkpoint", "protocol"]
         rows = [[*(r[c] for c in columns[:-1]), protocol_text(r["protocol"])] for r in records]
         logger.log_table("final_metrics", columns=columns, data=rows)
+    bounds = sorted(
+        [found["split"], int(found["k"]), log(int(found["k"])), r["value"], r["stderr"]]
+        for r in records
+        if r["checkpoint"] == "best" and (found := BOUND.fullmatch(r["key"]))
+    )
+    if bounds:
+        logger.log_table("bounds", columns=["split", "k", "log k", "nats", "stderr"], data=bounds)
     classes = [
         [r["key"], label, c["value"], c["stderr"], c["n"]]
         for r in records

@@ -5,10 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
+from genexp.data.base import SPLITS
 from genexp.runs.compare import find_runs
 from genexp.runs.config import ConfigError
 from genexp.runs.record import write_atomically
 from genexp.runs.report import ARROWS
+from genexp.runs.tracking import BOUND
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
 
@@ -77,8 +79,22 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
         panels.BarPlot(title=title, metrics=[f"cost/{key}"])
         for key, title in (("minutes", "training, minutes"), ("images_per_second", "training, images/s"))
     ]
+    keys = {r["key"] for r in records}
+    planes = [
+        panels.ScatterPlot(title=f"{split}: distortion against rate, nats", x=rate, y=distortion)
+        for split in SPLITS
+        for rate, distortion in [(f"{split}/rate_nats", f"{split}/distortion_nats")]
+        if {rate, distortion} <= keys
+    ]
+    bounds = panels.CustomChart(
+        query={"summaryTable": {"tableKey": "bounds"}},
+        chart_name="wandb/line/v0",
+        chart_fields={"x": "log k", "y": "nats", "stroke": "name"},
+        chart_strings={"title": "upper bounds on -log p(x), nats, against log k"},
+    )
     sections = {
         "Likelihood": [bar(r, f" ({LIKELIHOOD[r['kind']]})") for r in likelihoods],
+        "Bounds": planes + [bounds] * any(map(BOUND.fullmatch, keys)),
         "Sample quality": [bar(r, "") for r in records if not r["unit"]],
         "Samples": media,
         "Cost": costs,

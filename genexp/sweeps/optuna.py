@@ -54,7 +54,7 @@ class OptunaSweeper(PlannedSweeper):
     train, and those without hope end early.
 
     Args:
-        params, probe: see PlannedSweeper.
+        params, probe, plots: see PlannedSweeper.
         n_trials: points of the study in total.
         metric: column of ``metrics.csv``, whose best value counts, or key of ``metrics.json``.
         direction: minimize or maximize.
@@ -70,6 +70,7 @@ class OptunaSweeper(PlannedSweeper):
         self,
         params: Mapping[str, Any],
         probe: bool,
+        plots: Sequence[str],
         n_trials: int,
         metric: str,
         direction: str,
@@ -80,7 +81,7 @@ class OptunaSweeper(PlannedSweeper):
         batch: int | None,
         storage: str | None,
     ) -> None:
-        super().__init__(params, probe)
+        super().__init__(params, probe, plots)
         self.n_trials, self.metric, self.direction, self.seed = n_trials, metric, direction, seed
         self.sampler, self.pruner = sampler, pruner
         self.max_retries, self.batch, self.storage = max_retries, batch, storage

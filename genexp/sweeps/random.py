@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -61,11 +61,11 @@ class RandomSweeper(PlannedSweeper):
     Args:
         n: number of points.
         seed: of the draws; not that of the runs.
-        params, probe: see PlannedSweeper.
+        params, probe, plots: see PlannedSweeper.
     """
 
-    def __init__(self, params: Mapping[str, Any], probe: bool, n: int, seed: int) -> None:
-        super().__init__(params, probe)
+    def __init__(self, params: Mapping[str, Any], probe: bool, plots: Sequence[str], n: int, seed: int) -> None:
+        super().__init__(params, probe, plots)
         self.n, self.seed = n, seed
 
     def search(self, swept: dict[str, Override]) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from genexp.runs.config import ConfigError
 from genexp.runs.folder import RunFolder
+from genexp.runs.plots import plot
 from genexp.sweeps.job import CONFIG_ERROR, Job
 
 NOT_BEGUN = "not begun"
@@ -42,13 +44,16 @@ def outcome(job: Job) -> Outcome:
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 
 
-def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], console: Console) -> int:
-    """Print what became of every job, and what to do next.
+def summarise(
+    jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: Sequence[str], console: Console
+) -> int:
+    """Print what became of every job, draw the plots, and print what to do next.
 
     Args:
         jobs: all jobs of the sweep.
         folder: of the sweep.
         repeat: the command that was given.
+        plots: which are drawn; see :func:`genexp.runs.plots.plot`.
         console: where to write.
 
     Returns:
@@ -73,6 +78,11 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], console:
         words = [word for word in repeat if not word.startswith("resume=")]
         console.print(f"to continue: {shlex.join([*words, 'resume=true'])}", markup=False)
     if count["done"] or skipped:
+        for what in plots:
+            try:
+                plot([str(folder)], what, None, console)
+            except ConfigError as error:
+                console.print(f"  {error}", markup=False)
         console.print(f"to compare:  genexp compare {folder}", markup=False)
     if not failed:
         return 0

@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from genexp.runs.config import ConfigError, check
+from genexp.runs.config import ConfigError, check, check_choice
 from genexp.runs.first_stage import insert
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import identity
+from genexp.runs.plots import PLOTS
 from genexp.sweeps.estimate import Clock, estimate
 from genexp.sweeps.job import Job, job_name
 from genexp.sweeps.launcher import SubprocessLauncher
@@ -46,10 +47,16 @@ class PlannedSweeper(Sweeper):
     Args:
         params: overrides of the sweep's config file, ``{key: values in Hydra's grammar}``; the command line wins.
         probe: whether speeds that no finished run tells are measured for the time estimate.
+        plots: which of :data:`genexp.runs.plots.PLOTS` are drawn of the runs at the end.
+
+    Raises:
+        ConfigError: there is no such plot.
     """
 
-    def __init__(self, params: Mapping[str, Any], probe: bool) -> None:
-        self.params, self.probe = params or {}, probe
+    def __init__(self, params: Mapping[str, Any], probe: bool, plots: Sequence[str]) -> None:
+        for what in plots:
+            check_choice("hydra.sweeper.plots", what, list(PLOTS))
+        self.params, self.probe, self.plots = params or {}, probe, plots
         self.jobs: list[Job] = []
         self.interrupted: BaseException | None = None
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -90,7 +97,7 @@ class PlannedSweeper(Sweeper):
             self.search(swept)
         except PlanOnly:
             return
-        code = summarise(self.jobs, self.folder, repeat, self.console)
+        code = summarise(self.jobs, self.folder, repeat, self.plots, self.console)
         if self.interrupted is not None:
             raise self.interrupted
         if code:

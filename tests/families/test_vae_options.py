@@ -21,7 +21,7 @@ from genexp.runs.config import ConfigError, instantiate
 
 DIMS, LATENT, SIGMA = 4, 2, 0.8
 BASE = partial(DiagonalGaussian, log_std_range=None)
-STEP = partial(ContextMADE, hidden=[8], activation=torch.nn.Tanh(), initialisation=None)
+STEP = partial(ContextMADE, hidden=[8], activation=torch.nn.Tanh(), mask_seed=None, initialisation=None)
 POSTERIORS = {
     "diagonal": BASE,
     "softplus": partial(SoftplusGaussian, log_std_range=None),

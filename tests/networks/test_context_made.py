@@ -6,7 +6,7 @@ import torch
 from genexp.networks.context_made import ContextMADE
 
 
-def make(dims, hidden=(12, 12), context_dim=3):
+def make(dims, hidden=(12, 12), context_dim=3, mask_seed=None):
     torch.manual_seed(0)
     network = ContextMADE(
         dims=dims,
@@ -14,6 +14,7 @@ def make(dims, hidden=(12, 12), context_dim=3):
         context_dim=context_dim,
         hidden=hidden,
         activation=torch.nn.Softplus(),
+        mask_seed=mask_seed,
         initialisation=torch.nn.init.normal_,
     )
     for layer in network.layers:
@@ -22,9 +23,10 @@ def make(dims, hidden=(12, 12), context_dim=3):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 6, 30])
-@pytest.mark.parametrize("hidden", [(40,), (40, 40)], ids=str)
-def test_an_output_depends_on_earlier_inputs_and_on_the_context_only(float64, dims, hidden):
-    network = make(dims, hidden)
+@pytest.mark.parametrize("mask_seed", [None, 0])
+@pytest.mark.parametrize("hidden", [(400,), (400, 400)], ids=str)
+def test_an_output_depends_on_earlier_inputs_and_on_the_context_only(float64, dims, hidden, mask_seed):
+    network = make(dims, hidden, mask_seed=mask_seed)
     z, context = 0.1 * torch.randn(2, 2, dims), 0.1 * torch.randn(2, 3)
     of_z, of_context = torch.autograd.functional.jacobian(network, (z, context))
     assert of_z.shape == (2, 2, 2, dims, 2, 2, dims)
@@ -40,3 +42,9 @@ def test_an_output_depends_on_earlier_inputs_and_on_the_context_only(float64, di
 
 def test_masks_are_no_part_of_the_state():
     assert not [name for name in make(4).state_dict() if "mask" in name]
+
+
+def test_degrees_are_drawn_with_their_seed():
+    even, first, again, second = (make(30, mask_seed=seed).mask_1 for seed in (None, 0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, second)
+    assert torch.equal(even, torch.ones_like(even).tril()) and not torch.equal(first, even)

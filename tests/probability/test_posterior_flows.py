@@ -11,7 +11,7 @@ from genexp.probability.posterior_flows import IAF, Planar, planar
 from genexp.probability.posteriors import DiagonalGaussian
 
 BASE = partial(DiagonalGaussian, log_std_range=None)
-STEP = partial(ContextMADE, hidden=[16, 16], activation=torch.nn.Tanh(), initialisation=None)
+STEP = partial(ContextMADE, hidden=[16, 16], activation=torch.nn.Tanh(), mask_seed=None, initialisation=None)
 FLOWS = {
     "planar": partial(Planar, base=BASE, depth=4, amortised=True),
     "shared-planar": partial(Planar, base=BASE, depth=4, amortised=False),

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from test_compare_runs import write_run
+from tiny_overrides import NETS, TINY
 
 from genexp.runs.compare import gather
 from genexp.runs.plots import bounds_of, lower_envelope, rate_points
@@ -102,3 +103,14 @@ def test_wrong_requests_are_one_line(genexp, tmp_path, arguments, expected):
     write_run(tmp_path / "s", 0, [], {"test/nll_bpd": 3.0})
     code, _, err = genexp("compare", *arguments)
     assert code == 2 and expected in err and err.count("\n") == 1
+
+
+def test_a_sweep_ends_with_its_plots(genexp):
+    command = ["train", "sweep=beta", "name=s", *TINY, *NETS["vae"], "hydra.sweeper.probe=false", "model.beta=0.5,2"]
+    code, out, err = genexp(*command, "hydra.sweeper.plots=[rate_distortion,bounds]")
+    assert code == 0 and "wrote outputs/s/rate_distortion.png" in out, err
+    assert is_png("outputs/s/rate_distortion.png") and is_png("outputs/s/bounds.png")
+    code, _, err = genexp(*command, "resume=true", "hydra.sweeper.plots=[bound]")
+    assert code == 2 and "hydra.sweeper.plots=bound" in err and "bounds" in err
+    code, out, err = genexp("train", "-m", *command[2:], "name=t", "metrics=latents", "hydra.sweeper.plots=[bounds]")
+    assert code == 0 and "--plot bounds: no run has a value" in out, err

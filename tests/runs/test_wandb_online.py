@@ -157,6 +157,18 @@ def test_a_workspace_is_saved_to_the_server(server, tiny):
         assert [s["name"] for s in json.load(file)["spec"]["section"]["panelBankConfig"]["sections"]] == list(panels)
 
 
+def test_the_workspace_of_vaes_has_the_rate_distortion_plane_and_bounds_against_log_k(server, tiny):
+    pytest.importorskip("wandb_workspaces")
+    run(*tiny("vae", "name=a", "metrics=[bound,latents]", "metrics.bound.ks=[1,3]"))
+    run("wandb", "workspace", "outputs/a", "--entity", "me")
+    (view,) = server.views
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    plane, bounds = next(s["panels"] for s in sections if s["name"] == "Bounds")
+    assert plane["config"]["xAxis"] == "summary:test/rate_nats"
+    assert plane["config"]["yAxis"] == "summary:test/distortion_nats"
+    assert '"bounds"' in json.dumps(bounds) and bounds["config"]["fieldSettings"]["x"] == "log k"
+
+
 def test_a_key_that_the_server_refuses_is_found_out_before_training(server, monkeypatch):
     assert obstacle() is None
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)

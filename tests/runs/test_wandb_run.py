@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 
 import pytest
@@ -169,3 +170,16 @@ def test_a_config_with_a_secret_is_refused(genexp, tiny, monkeypatch, override):
     key = override.split("=")[0].lstrip("+")
     assert code == 2 and key in err and "WANDB_API_KEY" in err and "abc" not in err and "KEYKEYKEY" not in out + err
     assert not (genexp.folder / "outputs").exists() or not any((genexp.folder / "outputs").rglob("*.yaml"))
+
+
+def test_bounds_are_tabled_by_k(genexp, tiny):
+    bound = ["metrics=bound", "metrics.bound.ks=[20,3]"]
+    code, _, err = genexp(*tiny("vae", "name=a", "logger=wandb", "logger.wandb.mode=offline", *bound))
+    assert code == 0, err
+    (path,) = genexp.folder.glob("outputs/a/wandb/offline-run-*/files/media/table/bounds_*.json")
+    table = json.loads(path.read_text())
+    assert table["columns"] == ["split", "k", "log k", "nats", "stderr"]
+    values = {r["key"]: r for r in genexp.json("outputs/a/metrics.json")}
+    for row, k in zip(table["data"], (3, 20), strict=True):
+        record = values[f"test/nll_bound_nats_k{k}"]
+        assert row == ["test", k, pytest.approx(math.log(k)), record["value"], record["stderr"]]
