@@ -11,7 +11,7 @@ from torch import Tensor
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentVariables
 from genexp.metrics.base import Metric, Value
-from genexp.metrics.examples import check_limit, mean
+from genexp.metrics.examples import check_limit, mean, selected
 from genexp.metrics.likelihood import likelihood_values
 from genexp.probability.annealed import AnnealedSampler, sigmoid_schedule
 from genexp.probability.randomness import keyed_draws
@@ -33,7 +33,8 @@ class AnnealedNLL(Metric):
     then fixed.
 
     Args:
-        limit: number of examples, at least 1, of the split and of the simulation; None for all of the split.
+        limit: number of examples, at least 1, of the split, which the seed chooses, and of the simulation; None for all of
+            the split.
         chains: for each example, at least 1.
         steps: temperatures after that of the prior, at least 1.
         steepness: of the sigmoid schedule of temperatures, positive; 4 in the paper.
@@ -76,11 +77,12 @@ class AnnealedNLL(Metric):
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         n = data.size(split) if self.limit is None else min(self.limit, data.size(split))
         size = max(1, self.at_once // self.chains)
-        batches = data.loader(split, batch_size=size)
+        batches = selected(data, split, limit=self.limit, seed=seed, at_once=size)
+        index = 0
         log_p, labels, acceptance, lower, upper = [], [], [], [], []
         with model.evaluating(), torch.no_grad():
-            for index, (x, y) in zip(range(0, n, size), batches, strict=False):
-                x, y = (None if part is None else part[: n - index].to(model.device) for part in (x, y))
+            for x, y in batches:
+                x, y = x.to(model.device), None if y is None else y.to(model.device)
                 where = f"{index + 1:,} to {index + len(x):,} of {n:,}"
                 with keyed_draws(model.device, seed, "ais", index):
                     found, accepted = self._tuned(model, x, y, f"AIS, {where}").forward(self._prior(model, len(x)))
@@ -94,6 +96,7 @@ class AnnealedNLL(Metric):
                     sampler = self._tuned(model, model.decode(z, y, 1.0), y, f"AIS, simulated {where}")
                     lower.append(sampler.forward(self._prior(model, len(x)))[0].cpu())
                     upper.append(sampler.reverse(z.expand(self.chains, *z.shape)).cpu())
+                index += len(x)
         settings = {name: getattr(self, name) for name in ("chains", "steps", "steepness", "leapfrog_steps")}
         accepted = round(torch.cat(acceptance).mean().item(), 2)
         Console().print(f"  AIS: {accepted:.0%} of the transitions accepted", style="dim", highlight=False)

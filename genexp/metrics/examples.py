@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
@@ -12,16 +13,31 @@ from torch import Tensor
 from genexp.families.base import GenerativeModule
 
 
+def selected(
+    data: LightningDataModule, split: str, *, limit: int | None, seed: int, at_once: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """x ``(B, *shape)`` and y ``(B,)`` or None of a split, at most ``at_once`` at a time.
+
+    Args:
+        data: set up.
+        split: ``train``, ``validation`` or ``test``.
+        limit: only so many examples, which the seed chooses, for a split may be sorted; None for all, in their order.
+        seed: of the choice.
+        at_once: at least 1; the batches of the split are cut where they are larger.
+    """
+    few = limit is not None and limit < data.size(split)
+    for x, y in [data.examples(split, limit, seed)] if few else data.loader(split):
+        yield from zip(x.split(at_once), repeat(None) if y is None else y.split(at_once), strict=False)
+
+
 def pieces(
-    model: GenerativeModule, data: LightningDataModule, split: str, *, limit: int | None, at_once: int, what: str
+    model: GenerativeModule, data: LightningDataModule, split: str, *, limit: int | None, seed: int, at_once: int, what: str
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """The batches of a split, cut where they are larger than ``at_once``, on the device of the model.
+    """The examples of :func:`selected`, on the device of the model.
 
     Args:
         model: says where to.
-        data: set up.
-        split: ``train``, ``validation`` or ``test``.
-        limit: only the first so many examples; None for all.
+        data, split, limit, seed: see :func:`selected`.
         at_once: examples of a piece, at least 1; so few that the bar moves every few seconds.
         what: shown before the bar.
 
@@ -29,20 +45,12 @@ def pieces(
         The number of the piece, x ``(B, *shape)``, and y ``(B,)`` or None.
     """
     console = Console()
-    missing = min(data.size(split), math.inf if limit is None else limit)
+    total = min(data.size(split), math.inf if limit is None else limit)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task, index = bar.add_task(f"{what}, {split}", total=missing), 0
-        for batch_x, batch_y in data.loader(split):
-            batch_x = batch_x[: int(missing)]
-            missing -= len(batch_x)
-            for start in range(0, len(batch_x), at_once):
-                part = slice(start, min(start + at_once, len(batch_x)))
-                x, y = (None if whole is None else whole[part].to(model.device) for whole in (batch_x, batch_y))
-                yield index, x, y
-                bar.advance(task, len(x))
-                index += 1
-            if missing <= 0:
-                break
+        task = bar.add_task(f"{what}, {split}", total=total)
+        for index, (x, y) in enumerate(selected(data, split, limit=limit, seed=seed, at_once=at_once)):
+            yield index, x.to(model.device), None if y is None else y.to(model.device)
+            bar.advance(task, len(x))
 
 
 def mean(values: Tensor, scale: float = 1.0) -> dict[str, Any]:

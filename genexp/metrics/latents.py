@@ -52,7 +52,7 @@ class Latents(Metric):
     Of a conditional model they are those of q(z | x, y), and the information is that on x and y together.
 
     Args:
-        limit: the first ``limit`` examples only; None for all. The time grows with the square of their number.
+        limit: so many examples only, which the seed chooses; None for all. The time grows with the square of their number.
         active_threshold: of the variance of a dimension's mean above which it is active, positive.
         pairs_at_once: pairs of z and x that are compared at once, at least 1: limits the memory.
     """
@@ -72,7 +72,7 @@ class Latents(Metric):
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         with model.evaluating(), torch.no_grad():
             found = self._infer(model, data, split, seed)
-            aggregate = self._log_aggregate(model, data, split, found.z)
+            aggregate = self._log_aggregate(model, data, split, found.z, seed)
             with keyed_draws(model.device, seed, "latents", "prior"):
                 prior = model.sample_prior(len(found.z)).double().cpu()
         n, units = found.z.shape
@@ -114,7 +114,8 @@ class Latents(Metric):
 
     def _infer(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> _Inferred:
         columns: list[list[Tensor]] = [[] for _ in range(6)]
-        for index, x, y in pieces(model, data, split, limit=self.limit, at_once=1000, what="latent variables"):
+        inputs = pieces(model, data, split, limit=self.limit, seed=seed, at_once=1000, what="latent variables")
+        for index, x, y in inputs:
             with keyed_draws(model.device, seed, "latents", index):
                 z, log_q = (drawn[0] for drawn in model.infer(x, y))
             row = z, log_q, model.log_prior(z), model.log_conditional(x, z, y), model.latent_mean(x, y)
@@ -124,12 +125,13 @@ class Latents(Metric):
         return _Inferred(*(torch.cat(column) if column else None for column in columns))
 
     def _log_aggregate(
-        self, model: GenerativeModule, data: LightningDataModule, split: str, z: Tensor
+        self, model: GenerativeModule, data: LightningDataModule, split: str, z: Tensor, seed: int
     ) -> Tensor | None:
         """log q(z_i) ``(N,)`` in nats by a running log-sum-exp over the examples; None where it is not known."""
         total, inputs = None, z.to(model.device, model.dtype)
         at_once = max(1, self.pairs_at_once // len(z))
-        for _, x, y in pieces(model, data, split, limit=self.limit, at_once=at_once, what="aggregate posterior"):
+        what = "aggregate posterior"
+        for _, x, y in pieces(model, data, split, limit=self.limit, seed=seed, at_once=at_once, what=what):
             pairs = model.log_posterior(inputs, x, y)
             if pairs is None:
                 Console().print(

@@ -30,7 +30,9 @@ class ExactNLL(Metric):
         def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
             return model.log_prob(x, y)
 
-        batches = pieces(model, data, split, limit=None, at_once=DRAWS_AT_ONCE, what="likelihood")
+        batches = pieces(
+            model, data, split, limit=None, seed=seed, at_once=DRAWS_AT_ONCE, what="likelihood"
+        )
         nats, labels = negative_scores(score, model, batches)
         return likelihood_values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
 
@@ -48,7 +50,7 @@ class BoundNLL(Metric):
 
     Args:
         ks: numbers of draws per example, each at least 1, all different.
-        limit: evaluate the first ``limit`` examples only; None for all of the split.
+        limit: evaluate so many examples only, which the seed chooses; None for all of the split.
         repeats: of the whole estimate with other draws, at least 1.
     """
 
@@ -77,7 +79,7 @@ class BoundNLL(Metric):
 
                 what = f"bound, k={k:,}" + (f", {repeat + 1} of {self.repeats}" if self.repeats > 1 else "")
                 at_once = max(1, DRAWS_AT_ONCE // k)
-                batches = pieces(model, data, split, limit=self.limit, at_once=at_once, what=what)
+                batches = pieces(model, data, split, limit=self.limit, seed=seed, at_once=at_once, what=what)
                 nats, labels = negative_scores(score, model, batches)
                 runs.append(nats)
             nats, suffix = torch.stack(runs), f"_k{k}"

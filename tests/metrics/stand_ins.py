@@ -36,7 +36,8 @@ class Tensors(LightningDataModule):
         return x[index], None if y is None else y[index]
 
     def examples(self, split: str, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
-        return self.at(split, torch.arange(self.size(split))[:n])
+        order = torch.randperm(self.size(split), generator=torch.Generator().manual_seed(seed))
+        return self.at(split, order[:n])
 
     def size(self, split: str) -> int:
         return len(self.splits[split][0])

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_draws_are_keyed_and_disturb_nothing():
 
 
 @pytest.mark.parametrize("limit", [1, 4, 6, 99])
-def test_limit_takes_the_first_examples(limit):
+def test_a_limit_takes_examples_that_the_seed_chooses(limit):
     data = Tensors(256, 10, test=(images(), torch.arange(10)))
 
     class Bounded(Noisy):
@@ -75,7 +76,8 @@ def test_limit_takes_the_first_examples(limit):
 
     value = BoundNLL(ks=[1], limit=limit, repeats=1).compute(Bounded(data.shape), data, "test", 0)[0]
     n = min(limit, 10)
-    assert value.n == value.protocol["examples"] == n and value.value == (n - 1) / 2
+    assert value.n == value.protocol["examples"] == n
+    assert value.value == pytest.approx(data.examples("test", n, 0)[1].double().mean().item())
 
 
 def test_repeats_are_averaged_and_their_spread_is_recorded():
@@ -100,8 +102,11 @@ def test_large_batches_are_cut_where_k_is_large(monkeypatch):
             return -y.double()
 
     data = Tensors(256, 10, test=(images(), torch.arange(10)))
-    value = BoundNLL(ks=[7], limit=7, repeats=1).compute(Counting(data.shape), data, "test", 0)[0]
-    assert sizes == [2, 2, 2, 1] and labels == list(range(7)) and value.value == 3
+    metric = partial(BoundNLL, ks=[7], repeats=1)
+    value = metric(limit=None).compute(Counting(data.shape), data, "test", 0)[0]
+    assert sizes == [2, 2, 2, 2, 2] and labels == list(range(10)) and value.value == 4.5
+    metric(limit=7).compute(Counting(data.shape), data, "test", 0)
+    assert sizes[5:] == [2, 2, 2, 1] and labels[10:] == data.examples("test", 7, 0)[1].tolist()
 
 
 @pytest.mark.parametrize("ks", [[], [0], [3, 3]])
