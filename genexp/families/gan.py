@@ -79,14 +79,20 @@ class GAN(PlayersModule, LatentDecoder):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        counts = {"packing": packing, "discriminator_steps": discriminator_steps, "generator_batches": generator_batches}
+        counts = {
+            "packing": packing,
+            "discriminator_steps": discriminator_steps,
+            "generator_batches": generator_batches,
+        }
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
         if weight_clip is not None and not weight_clip > 0:
             raise ValueError(f"weight_clip={weight_clip}: must be above 0, or null for no clipping")
         if packing > 1 and self.conditional:
-            raise ValueError(f"packing={packing}: the examples of a pack have labels of their own; set conditional=false")
+            raise ValueError(
+                f"packing={packing}: the examples of a pack have labels of their own; set conditional=false"
+            )
         if auxiliary is not None and not self.conditional:
             raise ValueError("auxiliary: a classifier needs labels; set conditional=true, or auxiliary=null")
         self.objective, self.penalties, self.augmentation = objective, dict(penalties), augmentation

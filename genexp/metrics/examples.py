@@ -31,7 +31,14 @@ def selected(
 
 
 def pieces(
-    model: GenerativeModule, data: LightningDataModule, split: str, *, limit: int | None, seed: int, at_once: int, what: str
+    model: GenerativeModule,
+    data: LightningDataModule,
+    split: str,
+    *,
+    limit: int | None,
+    seed: int,
+    at_once: int,
+    what: str,
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """The examples of :func:`selected`, on the device of the model.
 

@@ -30,9 +30,7 @@ class ExactNLL(Metric):
         def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
             return model.log_prob(x, y)
 
-        batches = pieces(
-            model, data, split, limit=None, seed=seed, at_once=DRAWS_AT_ONCE, what="likelihood"
-        )
+        batches = pieces(model, data, split, limit=None, seed=seed, at_once=DRAWS_AT_ONCE, what="likelihood")
         nats, labels = negative_scores(score, model, batches)
         return likelihood_values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
 

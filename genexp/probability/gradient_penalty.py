@@ -24,7 +24,9 @@ class GradientPenalty(ABC):
 
     def __init__(self, *, weight: float, target: float, one_sided: bool, every: int) -> None:
         if not weight > 0:
-            raise ValueError(f"weight={weight}: must be above 0; to leave a penalty out, take it off the list of penalties")
+            raise ValueError(
+                f"weight={weight}: must be above 0; to leave a penalty out, take it off the list of penalties"
+            )
         if target < 0:
             raise ValueError(f"target={target}: must be at least 0")
         if every < 1:

@@ -149,9 +149,7 @@ def device_of(accelerator: str) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
-def about_checkpoint(
-    model: GenerativeModule, config: DictConfig, folder: RunFolder, checkpoint: str
-) -> dict[str, Any]:
+def about_checkpoint(model: GenerativeModule, config: DictConfig, folder: RunFolder, checkpoint: str) -> dict[str, Any]:
     """What the record of a value says of the weights it was computed with."""
     selection, half_life = "last", config.training.get("ema_half_life_images")
     if checkpoint == "best" and config.training.monitor:

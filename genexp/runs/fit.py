@@ -106,9 +106,7 @@ def make_callbacks(
     ]
     limits += [training.max_epochs and training.max_epochs * per_epoch]
     total = min(limit for limit in limits if limit is not None)
-    callbacks: list[Callback] = [
-        Clock(config.seed, training.max_images, training.max_steps, training.max_epochs)
-    ]
+    callbacks: list[Callback] = [Clock(config.seed, training.max_images, training.max_steps, training.max_epochs)]
     if monitoring.names:
         callbacks.append(Monitors(monitoring.measure, monitoring.names, config.evaluation.monitor_every_images))
     callbacks += [

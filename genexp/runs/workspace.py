@@ -66,7 +66,9 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
 
     def bar(record: dict[str, Any], kind: str) -> Any:
         unit = f", {record['unit']}" if record["unit"] else ""
-        return panels.BarPlot(title=f"{record['key']}{kind}{unit} {ARROWS[record['direction']]}", metrics=[record["key"]])
+        return panels.BarPlot(
+            title=f"{record['key']}{kind}{unit} {ARROWS[record['direction']]}", metrics=[record["key"]]
+        )
 
     likelihoods = [r for r in records if r["unit"]]
     likelihoods.sort(key=lambda r: list(LIKELIHOOD).index(r["kind"]))

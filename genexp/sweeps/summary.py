@@ -44,9 +44,7 @@ def outcome(job: Job) -> Outcome:
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 
 
-def summarise(
-    jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: Sequence[str], console: Console
-) -> int:
+def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: Sequence[str], console: Console) -> int:
     """Print what became of every job, draw the plots, and print what to do next.
 
     Args:

@@ -92,7 +92,9 @@ class ByHand:
 
     def update(self, player, loss):
         parameters = list((self.generator, self.discriminator)[player].parameters())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, retain_graph=True), strict=True):
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters, retain_graph=True), strict=True
+        ):
             parameter.grad = gradient
         self.optimizers[player].step()
 
@@ -106,7 +108,9 @@ class ByHand:
 
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("simultaneous", [False, True])
-@pytest.mark.parametrize("objective", [Minimax(), NonSaturating(), RelativisticPaired()], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "objective", [Minimax(), NonSaturating(), RelativisticPaired()], ids=lambda o: type(o).__name__
+)
 @pytest.mark.parametrize("levels", [None, 5])
 def test_training_is_what_it_is_by_hand(objective, simultaneous, conditional, levels):
     model, data = make(objective, conditional, levels, simultaneous=simultaneous), batches(3, levels)

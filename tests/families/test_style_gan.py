@@ -18,7 +18,13 @@ def model():
     torch.manual_seed(0)
     widths = {"channels": 4, "max_channels": 8}
     generator = partial(
-        StyleGenerator, w_dim=6, mapping_layers=1, mapping_multiplier=1.0, mean_decay=0.5, mixing_probability=0.5, **widths
+        StyleGenerator,
+        w_dim=6,
+        mapping_layers=1,
+        mapping_multiplier=1.0,
+        mean_decay=0.5,
+        mixing_probability=0.5,
+        **widths,
     )
     return StyleGAN(
         path_length=PathLength(weight=2.0, decay=0.1, every=4),

@@ -39,15 +39,19 @@ def test_modes_high_quality_and_kl_by_hand():
     assert kl.value == pytest.approx(3 / 7 * math.log(3 / 7 / 0.5) + 4 / 7 * math.log(4 / 7 / 0.25))
     assert [v.direction for v in found.values()] == ["max", "max", "min"] and kl.unit == "nats"
     assert {v.kind for v in found.values()} == {"estimate"} and {v.n for v in found.values()} == {7}
-    assert modes.protocol == kl.protocol == {
-        "data": "toy",
-        "split": "test",
-        "samples": 7,
-        "samples_from": "model",
-        "conditional": False,
-        "num_modes": 3,
-        "radius_sigmas": 2.0,
-    }
+    assert (
+        modes.protocol
+        == kl.protocol
+        == {
+            "data": "toy",
+            "split": "test",
+            "samples": 7,
+            "samples_from": "model",
+            "conditional": False,
+            "num_modes": 3,
+            "radius_sigmas": 2.0,
+        }
+    )
 
 
 def test_a_mode_without_good_samples_is_not_found_and_nothing_is_no_number():
@@ -99,7 +103,9 @@ def test_the_modes_of_stacked_digits_are_the_combinations_of_their_labels():
     assert modes.value == len(combined.unique())
     assert kl.value == pytest.approx(reverse_kl(combined, torch.full((1000,), 0.001)), abs=1e-6)
     assert modes.protocol["num_modes"] == 1000 and modes.protocol["extractor_sha256"] == MnistCNN().sha256
-    grey, coloured = (stacked(n=50).compute(Replay(part), data, "test", 0)[0].value for part in (x[100:150], x[150:200]))
+    grey, coloured = (
+        stacked(n=50).compute(Replay(part), data, "test", 0)[0].value for part in (x[100:150], x[150:200])
+    )
     assert grey == 1 and coloured > 40
 
     binary = (x > 127).to(torch.uint8)

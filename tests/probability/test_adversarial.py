@@ -138,7 +138,9 @@ def test_the_auxiliary_classifier_by_hand(float64):
     of_real = [math.log(1 + math.exp(-1)), math.log(1 + math.exp(-2))]
     of_fake = [math.log(2), math.log(1 + math.exp(3))]
     both = AuxiliaryClassifier(discriminator_weight=2.0, generator_weight=0.5, on_fakes=True)
-    assert both.discriminator(real, fake, y).tolist() == pytest.approx([2 * (r + f) for r, f in zip(of_real, of_fake, strict=True)])
+    assert both.discriminator(real, fake, y).tolist() == pytest.approx(
+        [2 * (r + f) for r, f in zip(of_real, of_fake, strict=True)]
+    )
     assert both.generator(fake, y).tolist() == pytest.approx([f / 2 for f in of_fake])
     data_only = AuxiliaryClassifier(discriminator_weight=1.0, generator_weight=0.1, on_fakes=False)
     assert data_only.discriminator(real, fake, y).tolist() == pytest.approx(of_real)

@@ -54,7 +54,10 @@ FSDP = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2"]
         (["training.ema_half_life_images=0"], "training.ema_half_life_images=0: must be positive"),
         (["training.ema_decay=0.9", "training.ema_half_life_images=9"], "set one of them"),
         (["training.ema_decay=0.9", *FSDP], "training.ema_decay: FSDP does not average the weights"),
-        (["training.ema_half_life_images=9", *FSDP], "training.ema_half_life_images: FSDP does not average the weights"),
+        (
+            ["training.ema_half_life_images=9", *FSDP],
+            "training.ema_half_life_images: FSDP does not average the weights",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(genexp, tiny, overrides, line):

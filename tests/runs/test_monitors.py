@@ -12,7 +12,9 @@ from genexp.runs import checkpoint
 
 FID = "val/fid_mnistcnn_60"
 SMALL = ["monitors=fidelity", *(item.replace("metrics", "monitors", 1) for item in FIDELITY)]
-MEMORY = ["+monitors={memorisation: {_target_: genexp.metrics.memorisation.Memorisation, n: 60, knobs: {}, batch_size: 60}}"]
+MEMORY = [
+    "+monitors={memorisation: {_target_: genexp.metrics.memorisation.Memorisation, n: 60, knobs: {}, batch_size: 60}}"
+]
 LONG = ["training.max_images=6000", "evaluation.monitor_every_images=1"]  # 21 steps and 1,297 images an epoch
 
 SCRIPTED = """
@@ -131,9 +133,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one(genexp, scripted, interrupt,
     [
         ([*SMALL, "training.monitor=val/fid_mnistcnn_50"], f"must be one of val/loss, {FID}, "),
         ([*SMALL, "training.monitor=val/fid_mnistcnn_50"], f"Did you mean '{FID}'?"),
-        (["monitors=fidelity", "monitors.fidelity.kid_subset_size=300"], "monitors: kid_subset_size=300: must be at most"),
+        (
+            ["monitors=fidelity", "monitors.fidelity.kid_subset_size=300"],
+            "monitors: kid_subset_size=300: must be at most",
+        ),
         (["monitors=fidelity", "data=toy"], "monitors=fidelity: needs images"),
-        ([*MEMORY, "training.monitor=val/data_copying_z_60"], "data_copying_z_60: neither small nor large values of it"),
+        (
+            [*MEMORY, "training.monitor=val/data_copying_z_60"],
+            "data_copying_z_60: neither small nor large values of it",
+        ),
         (["evaluation.monitor_every_images=0"], "evaluation.monitor_every_images=0: must be a whole number"),
     ],
 )

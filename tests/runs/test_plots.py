@@ -112,5 +112,7 @@ def test_a_sweep_ends_with_its_plots(genexp):
     assert is_png("outputs/s/rate_distortion.png") and is_png("outputs/s/bounds.png")
     code, _, err = genexp(*command, "resume=true", "hydra.sweeper.plots=[bound]")
     assert code == 2 and "hydra.sweeper.plots=bound" in err and "bounds" in err
-    code, out, err = genexp("train", "-m", "model=vae", *command[2:], "name=t", "metrics=latents", "hydra.sweeper.plots=[bounds]")
+    code, out, err = genexp(
+        "train", "-m", "model=vae", *command[2:], "name=t", "metrics=latents", "hydra.sweeper.plots=[bounds]"
+    )
     assert code == 0 and "--plot bounds: no run has a value" in out, err

@@ -19,7 +19,14 @@ def test_other_settings_are_not_judged():
 
 @pytest.mark.parametrize(
     "override",
-    ["training.max_steps=5", "model.latent_dim=3", "model/objective=hinge", "data=digits", "+model.x=1", "~model.penalties"],
+    [
+        "training.max_steps=5",
+        "model.latent_dim=3",
+        "model/objective=hinge",
+        "data=digits",
+        "+model.x=1",
+        "~model.penalties",
+    ],
 )
 def test_what_changes_an_experiment(override):
     assert changed_settings(["experiment=x", "seed=1", override]) == [override]
@@ -28,7 +35,15 @@ def test_what_changes_an_experiment(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=3", "name=a", "trainer=cpu", "logger=wandb", "data.root=/x", "training.compile=true", "metrics=[bound,latents]"],
+    [
+        "seed=3",
+        "name=a",
+        "trainer=cpu",
+        "logger=wandb",
+        "data.root=/x",
+        "training.compile=true",
+        "metrics=[bound,latents]",
+    ],
 )
 def test_what_does_not(override):
     assert changed_settings(["experiment=x", override]) == []

@@ -220,7 +220,11 @@ def test_the_gradient_of_each_player_is_clipped(compose_train):
     [
         ("made", "{generator: 1}", "Autoregressive has one optimizer; give one number"),
         ("made", "0", "training.gradient_clip_norm=0: must be a positive number, or null"),
-        ("gan", "{genrator: 1}", "training.gradient_clip_norm=genrator: must be one of generator, discriminator. Did you"),
+        (
+            "gan",
+            "{genrator: 1}",
+            "training.gradient_clip_norm=genrator: must be one of generator, discriminator. Did you",
+        ),
         ("gan", "{generator: much}", "training.gradient_clip_norm.generator=much: must be a positive number, or null"),
     ],
 )

@@ -105,7 +105,12 @@ def test_two_processes_penalise_gradients_as_one_does(tmp_path, game):
 def test_two_processes_agree_on_what_the_first_one_measures(tmp_path, strategy):
     """And so on the end of training, which the other would otherwise wait for."""
     monitors = ["monitors=fidelity", *(item.replace("metrics", "monitors", 1) for item in FIDELITY)]
-    more = [*monitors, "evaluation.monitor_every_images=1", "training.monitor=val/is_mnistcnn_60", "training.patience=1"]
+    more = [
+        *monitors,
+        "evaluation.monitor_every_images=1",
+        "training.monitor=val/is_mnistcnn_60",
+        "training.patience=1",
+    ]
     history, end = run(tmp_path, "vae", "two", f"trainer={strategy}", *TWO, *more, "training.max_epochs=9")
     values = [value for _, value in history["val/is_mnistcnn_60"]]
     assert len(values) < 9 and values[-1] <= values[-2] == max(values)
