@@ -9,7 +9,13 @@ from pytorch_lightning import Trainer
 
 from genexp.callbacks.clock import Clock
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
+from genexp.families.capabilities import (
+    ExactLikelihood,
+    LatentDecoder,
+    LatentVariables,
+    LikelihoodBound,
+    Reconstruction,
+)
 from genexp.families.gan import GAN
 from genexp.families.two_stage import TwoStage
 from genexp.networks.style_layers import EqualisedConv2d, EqualisedLinear
@@ -191,6 +197,18 @@ def test_capabilities_keep_their_word(make_model, case):
                 assert model.levels is None or (value < 0).all()
             with pytest.raises(ValueError, match="k=0"):
                 model.bound(x, y, k=0)
+        if isinstance(model, LatentDecoder):
+            z = model.sample_prior(BATCH)
+            assert z.shape == (BATCH, model.latent_dim)
+            for shown in (model.decode(z, y, 1.0), model.conditional_mean(z, y)):
+                assert shown.shape == x.shape and torch.isfinite(shown).all()
+                assert model.levels is None or 0 <= float(shown.min()) <= float(shown.max()) <= model.levels - 1
+        if isinstance(model, LatentVariables):
+            z, log_q = model.infer(x, y, k=2)
+            assert z.shape == (2, BATCH, model.latent_dim) and log_q.shape == (2, BATCH)
+            assert model.latent_mean(x, y).shape == (BATCH, model.latent_dim)
+            values = model.log_prior(z).sum(0), model.log_conditional(x, z.flatten(0, 1), y).view(2, BATCH).sum(0)
+            assert all(value.shape == (BATCH,) and torch.isfinite(value).all() for value in values)
         if isinstance(model, Reconstruction):
             again = model.reconstruct(x, y)
             assert again.shape == x.shape and again.dtype == x.dtype

@@ -38,6 +38,10 @@ class PixelVAE(VAE):
         params = self.decoder(z, repeated(self.labels(y), k), unit(x, self.levels))
         return self.observation.log_prob(params, repeated(x, k)).flatten(1).sum(1)
 
+    def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """:meth:`decode` at temperature 0: the mean of p(x | z) itself has no closed form."""
+        return self.decode(z, y, 0.0)
+
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
         """x ~ p(x | z, y), each dimension in turn from its conditional at a temperature; at temperature 0 each is the mean of
         its conditional, rounded to the nearest level."""
