@@ -1,6 +1,12 @@
 """Config-driven experiments for generative models: every family under one protocol."""
 
+import os
 from typing import Any
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Threads of GNU OpenMP, which torch brings, spin while they wait for each other. Where other processes have some of the
+    # cores, what they wait for does not run meanwhile: two threads were then slower than one. Read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from genexp.data.base import SPLITS
 from genexp.runs.compare import find_runs
-from genexp.runs.config import ConfigError
+from genexp.runs.config import SPLITS, ConfigError
 from genexp.runs.record import write_atomically
 from genexp.runs.report import ARROWS
 from genexp.runs.tracking import BOUND
