@@ -161,7 +161,7 @@ def test_wrong_requests_are_refused(make_model, case):
 @pytest.mark.parametrize("case", [case for case in CASES if case.endswith("conditional")])
 def test_labels_are_honoured(make_model, case, monkeypatch):
     model, samples = enlarge(make_model(case)), []
-    n = 3
+    n = 16
     for y in (0, 1, [0] * n, torch.zeros(n, dtype=torch.long)):
         torch.manual_seed(1)
         samples.append(model.sample(n, y))
