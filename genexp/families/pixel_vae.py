@@ -2,7 +2,7 @@
 2017): p(x | z) = prod_d p(x_d | x_<d, z)."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ class PixelVAE(VAE):
         ValueError: decoder and observation model do not draw the same number of dimensions in a step.
     """
 
+    draws_of_mean: ClassVar[int] = 8
+
     def __init__(self, **vae: Any) -> None:
         super().__init__(**vae)
         if self.observation.group != self.decoder.group:
@@ -39,8 +41,11 @@ class PixelVAE(VAE):
         return self.observation.log_prob(params, repeated(x, k)).flatten(1).sum(1)
 
     def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """:meth:`decode` at temperature 0: the mean of p(x | z) itself has no closed form."""
-        return self.decode(z, y, 0.0)
+        """E[x | z, y] estimated by the mean of :attr:`draws_of_mean` draws, for it has no closed form; the most probable
+        dimensions in turn, temperature 0, are often an image of background only."""
+        k = self.draws_of_mean
+        x = self.decode(z.repeat(k, 1), None if y is None else y.repeat(k), 1.0)
+        return x.to(z.dtype).unflatten(0, (k, -1)).mean(0)
 
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
         """x ~ p(x | z, y), each dimension in turn from its conditional at a temperature; at temperature 0 each is the mean of

@@ -133,6 +133,19 @@ def test_temperature_0_takes_the_mean_of_each_conditional(make):
         assert torch.equal(model.decode(z, None, 1e-6), x)
 
 
+@pytest.mark.parametrize("num_classes", [None, 2])
+def test_the_mean_given_z_is_that_over_all_images(make, all_examples, monkeypatch, num_classes):
+    monkeypatch.setattr(PixelVAE, "draws_of_mean", 20_000)
+    model, x, z = make(num_classes=num_classes, latent_dim=2), all_examples(SHAPE, LEVELS), 2 * torch.randn(2, 2)
+    y = None if num_classes is None else torch.tensor([1, 1])
+    with torch.no_grad():
+        expected = given(model, x, z, None if y is None else 1).exp() @ x.flatten(1).double()
+        found = model.conditional_mean(z, y)
+    assert found.dtype == z.dtype and found.shape == (2, *SHAPE)
+    assert torch.allclose(found.flatten(1), expected, atol=5 * 0.5 / 20_000**0.5)
+    assert (expected[0] - expected[1]).abs().max() > 0.05
+
+
 def test_without_a_network_of_x_it_is_the_plain_vae(make, all_examples):
     """And without z the autoregressive model: the bound is exact where the posterior is the prior."""
     x = all_examples(SHAPE, LEVELS)[::7]
