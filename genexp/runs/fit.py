@@ -1,5 +1,6 @@
 """The training of a run: Lightning's trainer with the callbacks of every run."""
 
+from math import ceil
 from typing import Any
 
 from omegaconf import DictConfig
@@ -65,7 +66,7 @@ def fit(
         max_epochs=-1,  # the clock stops it
         check_val_every_n_epoch=training.validate_every_epochs,
         log_every_n_steps=training.log_every_steps,
-        callbacks=[*make_callbacks(config, data, monitoring, folder, console, collapse), checkpoints],
+        callbacks=[*make_callbacks(config, model, data, monitoring, folder, console, collapse), checkpoints],
         logger=loggers,
         default_root_dir=str(folder.path),
     )
@@ -91,6 +92,7 @@ def reports_to_trial(config: DictConfig) -> bool:
 
 def make_callbacks(
     config: DictConfig,
+    model: GenerativeModule,
     data: Any,
     monitoring: Monitoring,
     folder: RunFolder,
@@ -100,11 +102,12 @@ def make_callbacks(
     """The callbacks of every run but the one that writes checkpoints after them, in the order in which they act."""
     training = config.training
     per_epoch = data.size("train")
+    per_step = per_epoch / ceil(per_epoch / (training.batch_size * model.batches_per_step))  # an epoch ends with a step
     limits = [
         training.max_images,
-        training.max_steps and training.max_steps * training.accumulate_batches * training.batch_size,
+        training.max_steps and round(training.max_steps * per_step),
+        training.max_epochs and training.max_epochs * per_epoch,
     ]
-    limits += [training.max_epochs and training.max_epochs * per_epoch]
     total = min(limit for limit in limits if limit is not None)
     callbacks: list[Callback] = [Clock(config.seed, training.max_images, training.max_steps, training.max_epochs)]
     if monitoring.names:

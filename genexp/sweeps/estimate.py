@@ -100,7 +100,11 @@ def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -
 def seconds_of(job: Job, speed: Speed) -> float | None:
     """How long a job takes; None if its length is not known."""
     training, done = job.config["training"], job.images
-    limits = [training["max_images"], training["max_steps"] and training["max_steps"] * training["batch_size"]]
+    batches = training["accumulate_batches"] * job.config["model"].get("discriminator_steps", 1)  # of a step
+    limits = [
+        training["max_images"],
+        training["max_steps"] and training["max_steps"] * training["batch_size"] * batches,
+    ]
     if training["max_epochs"] is not None and speed.epoch_images:
         limits.append(training["max_epochs"] * speed.epoch_images)
     known = [limit for limit in limits if limit is not None]

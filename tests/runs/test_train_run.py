@@ -14,6 +14,7 @@ from PIL import Image
 from tiny_overrides import FIDELITY
 
 import genexp as package
+from genexp.callbacks.progress import RunProgress
 from genexp.runs import checkpoint
 
 
@@ -65,6 +66,18 @@ def test_max_steps_counts_generator_steps(genexp, tiny):
     code, _, err = genexp(*tiny("dcgan", "name=a", "training.max_steps=7", *FIDELITY))
     assert code == 0, err
     assert checkpoint.load("outputs/a/checkpoints/last.ckpt")["steps"] == 7
+
+
+@pytest.mark.parametrize("steps", [7, 20])
+def test_the_images_to_come_are_known_of_steps_of_several_batches(genexp, tiny, monkeypatch, steps):
+    totals = []
+    monkeypatch.setattr(RunProgress, "on_fit_start", lambda self, trainer, module: totals.append(self.total))
+    several = ["model.discriminator_steps=3", "training.accumulate_batches=2", "training.max_images=null"]
+    code, _, err = genexp(*tiny("gan", "name=a", f"training.max_steps={steps}", *several, *FIDELITY))
+    assert code == 0, err
+    with open("outputs/a/metrics.csv") as file:
+        seen = int(list(csv.DictReader(file))[-1]["images"])
+    assert totals == [pytest.approx(seen, rel=0.1)]
 
 
 def test_conditional_training_and_sampling(genexp, tiny):
