@@ -25,6 +25,7 @@ class PixelVAE(VAE):
     """
 
     draws_of_mean: ClassVar[int] = 8
+    """Of x for each z, whose mean :meth:`conditional_mean` is."""
 
     def __init__(self, **vae: Any) -> None:
         super().__init__(**vae)
@@ -44,7 +45,7 @@ class PixelVAE(VAE):
         """E[x | z, y] estimated by the mean of :attr:`draws_of_mean` draws, for it has no closed form; the most probable
         dimensions in turn, temperature 0, are often an image of background only."""
         k = self.draws_of_mean
-        x = self.decode(z.repeat(k, 1), None if y is None else y.repeat(k), 1.0)
+        x = self.decode(repeated(z, k), repeated(y, k), 1.0)
         return x.to(z.dtype).unflatten(0, (k, -1)).mean(0)
 
     def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:

@@ -17,6 +17,8 @@ from genexp.runs.config import ConfigError, check_choice
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart by the colour-blind (Okabe & Ito 2008)."""
 MARKERS = "osD^vP*"
+NLL = re.compile(r"(?P<split>[a-z]+)/nll(_bound_nats_k(?P<k>\d+)|_nats)")
+"""Keys of -log p(x) in nats: ``k`` of a bound, None of an exact value."""
 
 
 def plot(paths: Sequence[str], what: str, output: str | None, console: Console) -> None:
@@ -60,12 +62,11 @@ class Bounds:
 
 def bounds_of(found: Comparison) -> list[Bounds]:
     """The values ``<split>/nll_bound_nats_k<k>`` and ``<split>/nll_nats``."""
-    pattern = re.compile(r"[a-z]+/nll(_bound_nats_k(?P<k>\d+)|_nats)")
     lines: dict[tuple[int, str], Bounds] = {}
-    for row, protocol, name, columns in _by_protocol(found, pattern):
+    for row, protocol, name, columns in _by_protocol(found, NLL):
         line = lines[row, protocol] = Bounds(name)
         for column in columns:
-            k = pattern.fullmatch(column.key)["k"]
+            k = NLL.fullmatch(column.key)["k"]
             if k is None:
                 line.exact = column.mean(row)
             else:

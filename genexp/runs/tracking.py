@@ -4,7 +4,6 @@ import base64
 import json
 import netrc
 import os
-import re
 import time
 from http.client import HTTPException
 from math import log
@@ -20,6 +19,7 @@ from rich.console import Console
 from genexp.families.base import GenerativeModule
 from genexp.runs.config import ConfigError, instantiate
 from genexp.runs.folder import RunFolder
+from genexp.runs.plots import NLL
 from genexp.runs.report import common_protocol, protocol_text
 from genexp.runs.wandb_offline import next_step, parts
 
@@ -27,8 +27,6 @@ RECORDED = ("git", "git_here", "versions", "python", "machine", "command", "star
 """Entries of ``status.json`` that go into the config of the W&B run, under ``run``."""
 DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_prob": "max"}
 """Validation quantities whose best value the summary keeps beside the last one."""
-BOUND = re.compile(r"(?P<split>[a-z]+)/nll_bound_nats_k(?P<k>\d+)")
-"""Keys of the bounds on -log p(x) by k draws."""
 
 
 def obstacle(timeout_s: float = 5.0) -> str | None:
@@ -176,7 +174,7 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
     bounds = sorted(
         [found["split"], int(found["k"]), log(int(found["k"])), r["value"], r["stderr"]]
         for r in records
-        if r["checkpoint"] == "best" and (found := BOUND.fullmatch(r["key"]))
+        if r["checkpoint"] == "best" and (found := NLL.fullmatch(r["key"])) and found["k"]
     )
     if bounds:
         logger.log_table("bounds", columns=["split", "k", "log k", "nats", "stderr"], data=bounds)

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from genexp.runs.compare import find_runs
 from genexp.runs.config import SPLITS, ConfigError
+from genexp.runs.plots import NLL
 from genexp.runs.record import write_atomically
 from genexp.runs.report import ARROWS
-from genexp.runs.tracking import BOUND
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
 
@@ -82,10 +82,11 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
     ]
     keys = {r["key"] for r in records}
     planes = [
-        panels.ScatterPlot(title=f"{split}: distortion against rate, nats", x=rate, y=distortion)
+        panels.ScatterPlot(
+            title=f"{split}: distortion against rate, nats", x=f"{split}/rate_nats", y=f"{split}/distortion_nats"
+        )
         for split in SPLITS
-        for rate, distortion in [(f"{split}/rate_nats", f"{split}/distortion_nats")]
-        if {rate, distortion} <= keys
+        if {f"{split}/rate_nats", f"{split}/distortion_nats"} <= keys
     ]
     bounds = panels.CustomChart(
         query={"summaryTable": {"tableKey": "bounds"}},
@@ -95,7 +96,7 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
     )
     sections = {
         "Likelihood": [bar(r, f" ({LIKELIHOOD[r['kind']]})") for r in likelihoods],
-        "Bounds": planes + [bounds] * any(map(BOUND.fullmatch, keys)),
+        "Bounds": planes + [bounds] * any(found["k"] for found in map(NLL.fullmatch, keys) if found),
         "Sample quality": [bar(r, "") for r in records if not r["unit"]],
         "Samples": media,
         "Cost": costs,

@@ -54,10 +54,8 @@ def test_interpolations_of_draws_go_from_one_draw_to_the_next(path):
     ends = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     model.sample_prior = lambda n: ends[:n]
     table = prior_interpolations(model, torch.tensor([4, 5, 6]), rows=3, path=path, steps=5, temperature=0)
-    assert torch.equal(table.z, path(ends[::2], ends[1::2], torch.linspace(0, 1, 5))) and table.decoded.shape[:2] == (
-        3,
-        5,
-    )
+    assert torch.equal(table.z, path(ends[::2], ends[1::2], torch.linspace(0, 1, 5)))
+    assert table.decoded.shape[:2] == (3, 5)
     assert table.rows == ["y=4", "y=5", "y=6"] and table.shown()[1] == ["0", "0.25", "0.5", "0.75", "1"]
 
 

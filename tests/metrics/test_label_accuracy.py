@@ -12,9 +12,8 @@ def digits():
     """200 grey digits that the classifier knows, 20 of each label, in order."""
     x = torch.tensor(mnist_data()[0], dtype=torch.uint8).view(10, 500, 1, 28, 28)
     known = MnistCNN().labels(x.flatten(0, 1).split(500), torch.device("cpu")).view(10, 500)
-    return torch.cat([x[label][known[label] == label][:20] for label in range(10)]), torch.arange(10).repeat_interleave(
-        20
-    )
+    x = torch.cat([x[label][known[label] == label][:20] for label in range(10)])
+    return x, torch.arange(10).repeat_interleave(20)
 
 
 def accuracy(**changes):
