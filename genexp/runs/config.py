@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import ceil
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -213,3 +214,20 @@ def check_published(block: Mapping[str, Any], where: str) -> None:
     missing = [key for key in PUBLISHED if key not in block]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
+
+
+def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_images: int | None) -> int | None:
+    """Training images until the first of the limits in ``training``; None if that is not known.
+
+    Args:
+        training: the config of that name.
+        batches_per_step: of an update of the model; an epoch ends with a step, however few batches that has.
+        epoch_images: examples of an epoch; None if not known.
+    """
+    per_step: float = training["batch_size"] * batches_per_step
+    if epoch_images:
+        per_step = epoch_images / ceil(epoch_images / per_step)
+    limits = [training["max_images"], training["max_steps"] and round(training["max_steps"] * per_step)]
+    if training["max_epochs"] is not None and epoch_images:
+        limits.append(training["max_epochs"] * epoch_images)
+    return min((limit for limit in limits if limit is not None), default=None)

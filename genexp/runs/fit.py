@@ -1,6 +1,5 @@
 """The training of a run: Lightning's trainer with the callbacks of every run."""
 
-from math import ceil
 from typing import Any
 
 from omegaconf import DictConfig
@@ -22,6 +21,7 @@ from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
 from genexp.runs import first_stage, scale
+from genexp.runs.config import planned_images
 from genexp.runs.folder import RunFolder
 from genexp.runs.monitors import Monitoring
 from genexp.runs.resume import batches_done
@@ -101,14 +101,7 @@ def make_callbacks(
 ) -> list[Callback]:
     """The callbacks of every run but the one that writes checkpoints after them, in the order in which they act."""
     training = config.training
-    per_epoch = data.size("train")
-    per_step = per_epoch / ceil(per_epoch / (training.batch_size * model.batches_per_step))  # an epoch ends with a step
-    limits = [
-        training.max_images,
-        training.max_steps and round(training.max_steps * per_step),
-        training.max_epochs and training.max_epochs * per_epoch,
-    ]
-    total = min(limit for limit in limits if limit is not None)
+    total = planned_images(training, model.batches_per_step, data.size("train"))
     callbacks: list[Callback] = [Clock(config.seed, training.max_images, training.max_steps, training.max_epochs)]
     if monitoring.names:
         callbacks.append(Monitors(monitoring.measure, monitoring.names, config.evaluation.monitor_every_images))

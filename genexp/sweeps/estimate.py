@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from genexp.runs.config import planned_images
 from genexp.runs.folder import RunFolder
 from genexp.runs.identity import identity, without
 from genexp.sweeps.job import Job
@@ -101,14 +102,8 @@ def seconds_of(job: Job, speed: Speed) -> float | None:
     """How long a job takes; None if its length is not known."""
     training, done = job.config["training"], job.images
     batches = training["accumulate_batches"] * job.config["model"].get("discriminator_steps", 1)  # of a step
-    limits = [
-        training["max_images"],
-        training["max_steps"] and training["max_steps"] * training["batch_size"] * batches,
-    ]
-    if training["max_epochs"] is not None and speed.epoch_images:
-        limits.append(training["max_epochs"] * speed.epoch_images)
-    known = [limit for limit in limits if limit is not None]
-    return speed.fixed_s + max(0, min(known) - done) * speed.image_s if known else None
+    planned = planned_images(training, batches, speed.epoch_images)
+    return None if planned is None else speed.fixed_s + max(0, planned - done) * speed.image_s
 
 
 @dataclass
