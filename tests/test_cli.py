@@ -27,6 +27,8 @@ WRONG = {
     "train training.max_images=null": ["training never stops"],
     "train training.max_images=many": ["training.max_images=many", "whole number"],
     "train samples.every_images=0": ["samples.every_images=0"],
+    "train samples.n=null": ["samples.n=null", "whole number"],
+    "train training.batch_size=null": ["training.batch_size=null", "whole number"],
     "train seed=one": ["seed=one"],
     "train training.patience=0": ["training.patience=0"],
     "train +trainer.max_steps=5": ["trainer.max_steps", "training.max_steps"],

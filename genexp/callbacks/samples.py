@@ -24,13 +24,13 @@ class SampleGrid(Callback):
     Args:
         folder: where the PNGs go.
         n: number of samples.
-        every_images: training images between two grids; looked at after each validation.
+        every_images: training images between two grids; looked at after each validation. None for no grids in training.
         seed: the run's seed.
     """
 
-    def __init__(self, folder: Path, n: int, every_images: int, seed: int) -> None:
+    def __init__(self, folder: Path, n: int, every_images: int | None, seed: int) -> None:
         self.folder, self.n, self.every, self.seed = folder, n, every_images, seed
-        self._next = every_images
+        self._next = every_images or 0
 
     def state_dict(self) -> dict[str, int]:
         return {"next": self._next}
@@ -39,7 +39,7 @@ class SampleGrid(Callback):
         self._next = state_dict["next"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
-        if pl_module.images_seen >= self._next:
+        if self.every is not None and pl_module.images_seen >= self._next:
             self._next = (pl_module.images_seen // self.every + 1) * self.every
             with pl_module.whole():
                 if trainer.is_global_zero:

@@ -35,6 +35,14 @@ COUNTS = (
     "patience",
 )
 """Entries of ``training`` that count something."""
+OPTIONAL = (
+    "training.max_images",
+    "training.max_steps",
+    "training.max_epochs",
+    "training.patience",
+    "samples.every_images",
+)
+"""Counts that may be null."""
 PUBLISHED = (
     "paper",
     "table",
@@ -157,7 +165,8 @@ def check(config: DictConfig) -> None:
     counts = {f"training.{key}": training[key] for key in COUNTS} | {
         f"samples.{k}": v for k, v in config.samples.items()
     }
-    counts["evaluation.monitor_every_images"] = config.evaluation.get("monitor_every_images")
+    if "monitor_every_images" in config.evaluation:  # runs of earlier versions have no such key, here and below
+        counts["evaluation.monitor_every_images"] = config.evaluation.monitor_every_images
     if (collapse := training.get("collapse")) is not None:
         if set(collapse) != {"images", "below"}:
             raise ConfigError(f"training.collapse={collapse}: must say images and below, thresholds by name of a value")
@@ -166,11 +175,12 @@ def check(config: DictConfig) -> None:
             if not isinstance(threshold, int | float | None):
                 raise ConfigError(f"training.collapse.below.{name}={threshold}: must be a number, or null")
     for key, value in counts.items():
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ConfigError(f"{key}={value}: must be a whole number of at least 1")
+        if not ((value is None and key in OPTIONAL) or (isinstance(value, int) and value >= 1)):
+            shown = "null" if value is None else value
+            raise ConfigError(f"{key}={shown}: must be a whole number of at least 1")
     if training.ema_decay is not None and not 0 < training.ema_decay < 1:
         raise ConfigError(f"training.ema_decay={training.ema_decay}: must be between 0 and 1, e.g. 0.999, or null")
-    half_life = training.get("ema_half_life_images")  # runs of earlier versions have no such key, here and below
+    half_life = training.get("ema_half_life_images")
     if half_life is not None:
         if not half_life > 0:
             raise ConfigError(f"training.ema_half_life_images={half_life}: must be positive, e.g. 500_000, or null")

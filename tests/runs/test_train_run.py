@@ -54,12 +54,14 @@ def test_a_run_of_each_family(genexp, tiny, model):
 def test_a_run_is_determined_by_its_seed_and_not_by_what_watches_it(genexp, tiny):
     genexp(*tiny("vae", "name=a", "metrics=bound"))
     genexp(*tiny("vae", "name=b", "metrics=bound", "samples.every_images=100", "training.log_every_steps=1"))
-    genexp(*tiny("vae", "name=c", "metrics=bound", "seed=1"))
+    genexp(*tiny("vae", "name=c", "metrics=bound", "seed=1", "samples.every_images=null"))
     a, b, c = (checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in "abc")
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not all(torch.equal(a[k], c[k]) for k in a)
     values = [[r["value"] for r in genexp.json(f"outputs/{name}/metrics.json")] for name in "ab"]
     assert values[0] == values[1]
+    drawn = [{path.stem for path in (genexp.folder / f"outputs/{name}/samples").iterdir()} for name in "bc"]
+    assert "000001297" in drawn[0] and all(stem.startswith("final") for stem in drawn[1])
 
 
 def test_max_steps_counts_generator_steps(genexp, tiny):
