@@ -1,5 +1,8 @@
 """Maxout, an activation that takes several linear maps of its input."""
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 
@@ -18,4 +21,21 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, (self.pieces, -1)).amax(1)
+        return _Largest.apply(x.unflatten(1, (self.pieces, -1)))
+
+
+class _Largest(torch.autograd.Function):
+    """``x.amax(1)``; equal ones share the gradient, as there. The gradient of that takes five times as long on a CPU, for its
+    masks are bool."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        largest = x.amax(1, keepdim=True)
+        ctx.save_for_backward(x, largest)
+        return largest.squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, largest = (saved.detach() for saved in ctx.saved_tensors)
+        chosen = torch.eq(x, largest, out=torch.empty_like(x))
+        return chosen * (gradient.unsqueeze(1) / chosen.sum(1, keepdim=True))

@@ -47,6 +47,18 @@ def test_maxout_by_hand(float64):
         Maxout(1)
 
 
+def test_gradients_of_maxout(float64):
+    x = torch.randn(3, 10, requires_grad=True)
+    with torch.no_grad():
+        x[0] = 0.5
+    assert torch.autograd.gradcheck(Maxout(5), x[1:].detach().requires_grad_())
+    assert torch.autograd.gradgradcheck(Maxout(5), x[1:].detach().requires_grad_())
+    upstream = torch.randn(3, 2)
+    (found,) = torch.autograd.grad(Maxout(5)(x), x, upstream)
+    (expected,) = torch.autograd.grad(x.unflatten(1, (5, 2)).amax(1), x, upstream)
+    assert torch.equal(found, expected) and torch.equal(found[0, :2], upstream[0] / 5)
+
+
 def test_a_normalised_generator_by_hand(float64):
     """Linear maps without biases, batch normalisation with its momentum, ReLU; a bias at the output only."""
     network = MLPGenerator(
