@@ -1,10 +1,13 @@
 """What a family can do beside sampling; evaluation asks for it by type."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from genexp.probability.adversarial import Objective
 
 
 class ExactLikelihood(ABC):
@@ -110,3 +113,22 @@ class LatentVariables(LatentDecoder):
     def log_posterior(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor | None:
         """log q(z_i | x_j, y_j) of every pair, in nats: z ``(N, latent_dim)``, x ``(M, *shape)`` -> ``(N, M)``; None where q is
         known at its own draws only."""
+
+
+class AdversarialGame(ABC):
+    """The family is a game of two players, ``generator`` and ``discriminator``, networks under these names. Its ``loss`` gives
+    ``discriminator_loss``, what the discriminator minimises."""
+
+    objective: Objective
+    packing: int
+    """Examples that the discriminator judges at once: so many in turn have one loss."""
+
+    @abstractmethod
+    def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Train one player against the other, which stays as it is.
+
+        Args:
+            player: its name. Only its parameters require gradients.
+            batches: x ``(B, *shape)`` in the data space and y ``(B,)`` or None, on the device of the model; an update for each,
+                by a new optimizer of the player's kind.
+        """

@@ -1,6 +1,6 @@
 """Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genexp.families.capabilities import LatentDecoder
+from genexp.families.capabilities import AdversarialGame, LatentDecoder
 from genexp.families.players import PlayersModule
 from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
 from genexp.probability.gradient_penalty import GradientPenalty
@@ -26,7 +26,7 @@ class Batch:
     z: Tensor
 
 
-class GAN(PlayersModule, LatentDecoder):
+class GAN(PlayersModule, LatentDecoder, AdversarialGame):
     """Generative adversarial network.
 
     One training step is one update of the generator. Before it the discriminator is updated ``discriminator_steps`` times,
@@ -140,6 +140,26 @@ class GAN(PlayersModule, LatentDecoder):
             terms["class_loss"] = self.auxiliary.generator(fake[:, 1:], y)
         return terms
 
+    def losses_of_discriminator(
+        self, batch: Batch, fake: Tensor, update: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Terms of the discriminator's loss in an update, with the penalties (0 where this update has none), and what it
+        believes."""
+        seen = self.seen(batch.real), self.seen(fake)
+        real_outputs, fake_outputs = (self.judge(x, batch.y) for x in seen)
+        terms = self.discriminator_terms(real_outputs, fake_outputs, batch.y)
+        for name, penalty in self.penalties.items():
+            terms[name] = fake.new_zeros(())
+            if update % penalty.every == 0:
+                terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *seen, self.uniform)
+        return terms, self.beliefs(real_outputs, fake_outputs)
+
+    def losses_of_generator(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """Terms of the generator's loss, but for its penalties."""
+        outputs = self.judge(self.seen(fake), batch.y)
+        real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
+        return self.generator_terms(outputs, real, batch.y)
+
     def generator_penalties(self, batch: Batch, draw: int) -> dict[str, Tensor]:
         """Further terms of the generator's loss in training, ``(B,)`` or a scalar, on the latents ``batch.z[:, draw]``."""
         return {}
@@ -198,31 +218,12 @@ class GAN(PlayersModule, LatentDecoder):
         self.active_optimizer, self._share = 1, 1 / size
         with torch.set_grad_enabled(kept):
             fake = self.generator(batch.z[:, 0], batch.y)
-        seen = self.seen(batch.real), self.seen(fake.detach())
-        real_outputs, fake_outputs = (self.judge(x, batch.y) for x in seen)
-        terms = self.discriminator_terms(real_outputs, fake_outputs, batch.y)
-        for name, penalty in self.penalties.items():
-            if self.updates % penalty.every == 0:
-                terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *seen, self.uniform)
-            else:
-                self.note({name: fake.new_zeros(())})
+        terms, believed = self.losses_of_discriminator(batch, fake.detach(), self.updates)
         with self.syncing(last):
             self.manual_backward(sum(self.reduce(terms).values()))
-        self.note(terms | self.beliefs(real_outputs, fake_outputs))
-        self.note(self._signs(terms["discriminator_loss"].detach(), fake.detach(), batch.real))
+        self.note(terms | believed)
+        self.note(self.objective.signs_of_collapse(terms["discriminator_loss"].detach(), fake.detach(), batch.real))
         return fake
-
-    @torch.no_grad()
-    def _signs(self, loss: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """Signs of collapse. ``relative_discriminator_loss``: the discriminator's loss over that of one no better than chance, 0
-        where it is always sure and right; 1 where chance has no loss (Wasserstein). ``fake_spread``: the standard deviation of
-        the fakes over the batch, averaged over dimensions, over that of the data; 1 of a single example."""
-        one, chance = loss.new_ones(()), self.objective.equilibrium
-        spread, of_data = (x.std(0, correction=0).mean() for x in (fake, real))
-        return {
-            "relative_discriminator_loss": loss.mean() / chance if chance > 0 else one,
-            "fake_spread": spread / of_data.clamp_min(1e-12) if len(real) > 1 else one,
-        }
 
     def _generate(self, fake: Tensor) -> None:
         """The generator's gradient on the batches of the discriminator's last update; ``fake`` is kept from that, if it had one
@@ -234,9 +235,7 @@ class GAN(PlayersModule, LatentDecoder):
             for draw in range(self.generator_batches):
                 if len(self._batches) > 1 or draw > 0:
                     fake = self.generator(batch.z[:, draw], batch.y)
-                outputs = self.judge(self.seen(fake), batch.y)
-                real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
-                terms = self.generator_terms(outputs, real, batch.y) | self.generator_penalties(batch, draw)
+                terms = self.losses_of_generator(batch, fake) | self.generator_penalties(batch, draw)
                 with self.syncing(last=index * self.generator_batches + draw == pieces - 1):
                     self.manual_backward(sum(self.reduce(terms).values()))
                 self.note(terms)
@@ -246,10 +245,31 @@ class GAN(PlayersModule, LatentDecoder):
         optimizer.step()
         optimizer.zero_grad()
         self.updates += 1
+        self._clip_weights()
+
+    @torch.no_grad()
+    def _clip_weights(self) -> None:
         if self.weight_clip is not None:
-            with torch.no_grad():
-                for parameter in self.discriminator.parameters():
-                    parameter.clamp_(-self.weight_clip, self.weight_clip)
+            for parameter in self.discriminator.parameters():
+                parameter.clamp_(-self.weight_clip, self.weight_clip)
+
+    def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        generates = player == "generator"
+        make = self.generator_optimizer if generates else self.discriminator_optimizer
+        optimizer = make(getattr(self, player).parameters())
+        for update, (x, y) in enumerate(batches):
+            batch = Batch(symmetric(x, self.levels), self.labels(y), self.noise(len(x), 1, self.latent_dim))
+            with torch.set_grad_enabled(generates):
+                fake = self.generator(batch.z[:, 0], batch.y)
+            if generates:
+                terms = self.losses_of_generator(batch, fake)
+            else:
+                terms, _ = self.losses_of_discriminator(batch, fake, update)
+            optimizer.zero_grad()
+            sum(self.reduce(terms).values()).backward()
+            optimizer.step()
+            if not generates:
+                self._clip_weights()
 
     def averaged(self) -> set[str]:
         """Those of the generator: the average is what is sampled from, and no player plays against it."""

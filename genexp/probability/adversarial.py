@@ -21,6 +21,8 @@ class Objective(ABC):
     """Whether the generator's loss depends on the logits of the data, too."""
     boundary: ClassVar[float | None] = 0.0
     """The logit between what the discriminator takes for real and for fake; None where only differences mean something."""
+    unit: ClassVar[str] = ""
+    """Of the losses: ``nats`` where they are logarithms of probabilities."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -38,6 +40,22 @@ class Objective(ABC):
             return higher, higher
         return (real > self.boundary).to(real.dtype), (fake < self.boundary).to(fake.dtype)
 
+    def signs_of_collapse(self, loss: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """``relative_discriminator_loss``: the discriminator's loss over that of one no better than chance, 0 where it is always
+        sure and right; 1 where chance has no loss (Wasserstein). ``fake_spread``: the standard deviation of the fakes over the
+        batch, averaged over dimensions, over that of the data; 1 of a single example.
+
+        Args:
+            loss: the discriminator's, ``(groups,)``, without a graph.
+            fake, real: the examples ``(B, *shape)``, without a graph.
+        """
+        one = loss.new_ones(())
+        spread, of_data = (x.std(0, correction=0).mean() for x in (fake, real))
+        return {
+            "relative_discriminator_loss": loss.mean() / self.equilibrium if self.equilibrium > 0 else one,
+            "fake_spread": spread / of_data.clamp_min(1e-12) if len(real) > 1 else one,
+        }
+
 
 class Minimax(Objective):
     """The zero-sum game (Goodfellow et al. 2014, equation 1), D(x) = sigmoid(logit): the discriminator minimises
@@ -46,6 +64,7 @@ class Minimax(Objective):
     At the optimal discriminator the value of the game, minus its loss, is 2 JSD(p_data, p_G) - log 4 (theorem 1)."""
 
     equilibrium = math.log(4)
+    unit = "nats"
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-real) + F.softplus(fake)
@@ -108,6 +127,7 @@ class RelativisticPaired(Objective):
     al., "The GAN is dead; long live the GAN!", NeurIPS 2024, equation 2, who add R1 and R2)."""
 
     equilibrium = math.log(2)
+    unit = "nats"
     needs_real = True
     boundary = None
 

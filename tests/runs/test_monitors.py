@@ -151,6 +151,21 @@ def test_what_cannot_work_is_refused_before_training(genexp, tiny, overrides, li
     assert not (genexp.folder / "outputs/a").exists()
 
 
+def test_the_duality_gap_leaves_training_as_it_is(genexp, tiny):
+    """It trains copies of both players, in the midst of training, beside a moving average and under batch normalisation."""
+    common = ["training.max_images=3000", "training.ema_decay=0.9", "model/penalties=[r1]", "metrics=[duality_gap]"]
+    common += ["metrics.duality_gap.steps=2", "metrics.duality_gap.limit=50"]
+    monitored = ["monitors=duality_gap", "monitors.duality_gap.steps=2", "evaluation.monitor_every_images=1"]
+    for name, more in (("plain", []), ("a", monitored)):
+        code, _, err = genexp(*tiny("dcgan", f"name={name}", *common, *more))
+        assert code == 0, err
+    values = history("a", "val/duality_gap_2")
+    assert len(values) == 3 and all(0 < value < 1.5 for value in values.values())
+    assert_equal(*(checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("a", "plain")))
+    (record,), (plain,) = (genexp.json(f"outputs/{name}/metrics.json") for name in ("a", "plain"))
+    assert record["key"] == "test/duality_gap_2" and record["value"] == plain["value"]
+
+
 def test_a_study_optimises_a_monitor(genexp, tiny):
     optuna = pytest.importorskip("optuna", reason="needs the extra genexp[optuna]")
     (genexp.folder / "scripted.py").write_text(SCRIPTED)
