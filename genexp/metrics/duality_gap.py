@@ -13,6 +13,7 @@ from genexp.families.capabilities import AdversarialGame
 from genexp.metrics.base import Metric, Value
 from genexp.metrics.examples import check_limit, mean, selected
 from genexp.metrics.progress import sampling_bar
+from genexp.networks.normalisation import unsynchronised
 from genexp.probability.randomness import keyed_draws
 
 
@@ -74,7 +75,7 @@ class DualityGap(Metric):
         with model.evaluating():
             try:
                 with torch.inference_mode(False), torch.enable_grad():
-                    setattr(model, player, copy.deepcopy(own).train())
+                    setattr(model, player, unsynchronised(copy.deepcopy(own)).train())
                     getattr(model, other).requires_grad_(False)
                     with keyed_draws(model.device, seed, "duality gap", player), sampling_bar(model) as tell:
                         tell(f"duality gap, worst {player}")

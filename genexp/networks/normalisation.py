@@ -1,4 +1,4 @@
-"""Batch normalisation over the batches of all processes, where PyTorch's own needs a GPU."""
+"""Batch normalisation over the batches of all processes, where PyTorch's own needs a GPU, and the way back."""
 
 from typing import Any
 
@@ -51,3 +51,24 @@ class SyncedBatchNorm1d(SyncedBatchNorm, nn.BatchNorm1d):
 
 class SyncedBatchNorm2d(SyncedBatchNorm, nn.BatchNorm2d):
     """Of images ``(B, F, H, W)``."""
+
+
+class _LocalBatchNorm(_BatchNorm):
+    """Of ``(B, F, ...)`` with any number of axes."""
+
+    def _check_input_dim(self, input: Tensor) -> None: ...
+
+
+_LOCAL: dict[type[nn.Module], type[nn.Module]] = {
+    SyncedBatchNorm1d: nn.BatchNorm1d,
+    SyncedBatchNorm2d: nn.BatchNorm2d,
+    nn.SyncBatchNorm: _LocalBatchNorm,
+}
+
+
+def unsynchronised(network: nn.Module) -> nn.Module:
+    """The network itself, whose batch normalisation is from now on over the batch of each process alone."""
+    for module in network.modules():
+        if type(module) in _LOCAL:
+            module.__class__ = _LOCAL[type(module)]
+    return network

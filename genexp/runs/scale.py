@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from genexp.families.base import GenerativeModule
 from genexp.networks.block import Block
-from genexp.networks.normalisation import SyncedBatchNorm1d, SyncedBatchNorm2d
+from genexp.networks.normalisation import SyncedBatchNorm1d, SyncedBatchNorm2d, unsynchronised
 from genexp.runs.checkpoint import AtomicCheckpointIO, verify
 from genexp.runs.config import ConfigError, check_choice, instantiate
 from genexp.runs.evaluate import device_of
@@ -40,17 +40,13 @@ class CPUBatchNormSync(TorchSyncBatchNorm):
     synced: ClassVar = {nn.BatchNorm1d: SyncedBatchNorm1d, nn.BatchNorm2d: SyncedBatchNorm2d}
 
     def apply(self, model: nn.Module) -> nn.Module:
-        return self._replace(model, self.synced)
+        for module in model.modules():
+            if type(module) in self.synced:
+                module.__class__ = self.synced[type(module)]
+        return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        return self._replace(model, {new: old for old, new in self.synced.items()})
-
-    @staticmethod
-    def _replace(model: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> nn.Module:
-        for module in model.modules():
-            if type(module) in classes:
-                module.__class__ = classes[type(module)]
-        return model
+        return unsynchronised(model)
 
 
 class ScalerPerOptimizer(MixedPrecision):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
+from genexp.networks.normalisation import unsynchronised
 from genexp.runs.scale import CPUBatchNormSync
 
 
@@ -14,6 +15,15 @@ def group(tmp_path):
     distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     yield
     distributed.destroy_process_group()
+
+
+def test_pytorchs_own_becomes_local_again(float64):
+    torch.manual_seed(0)
+    x = torch.randn(8, 5, 2, 3)
+    plain = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 4, 2), nn.BatchNorm2d(4))
+    network = unsynchronised(nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain)))
+    assert torch.equal(network(x), plain(x)) and torch.equal(network.eval()(x), plain.eval()(x))
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("affine", [True, False])

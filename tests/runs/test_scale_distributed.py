@@ -108,6 +108,15 @@ def test_two_processes_penalise_gradients_as_one_does(tmp_path, game):
 
 
 @pytest.mark.slow
+def test_the_duality_gap_is_that_of_one_process(tmp_path):
+    """The first process trains the adversaries alone, also those whose batch normalisation is synchronised."""
+    more = ["monitors=duality_gap", "monitors.duality_gap.steps=3", "evaluation.monitor_every_images=1"]
+    one, two = (run(tmp_path, "dcgan", *settings, *more) for settings in (["one", *ONE], ["two", "trainer=ddp", *TWO]))
+    assert_same(one, two, 1e-3)
+    assert len(one[0]["val/duality_gap_3"]) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_agree_on_what_the_first_one_measures(tmp_path, strategy):
     """And so on the end of training, which the other would otherwise wait for."""
