@@ -125,10 +125,4 @@ class AdversarialGame(ABC):
 
     @abstractmethod
     def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-        """Train one player against the other, which stays as it is.
-
-        Args:
-            player: its name. Only its parameters require gradients.
-            batches: x ``(B, *shape)`` in the data space and y ``(B,)`` or None, on the device of the model; an update for each,
-                by a new optimizer of the player's kind.
-        """
+        """Train one player against the other, which stays as it is: see :meth:`genexp.families.players.PlayersModule.respond`."""

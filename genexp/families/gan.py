@@ -1,6 +1,6 @@
 """Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,8 +143,7 @@ class GAN(PlayersModule, LatentDecoder, AdversarialGame):
     def losses_of_discriminator(
         self, batch: Batch, fake: Tensor, update: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Terms of the discriminator's loss in an update, with the penalties (0 where this update has none), and what it
-        believes."""
+        """Terms of the discriminator's loss in an update, penalties among them where it has some; and what it believes."""
         seen = self.seen(batch.real), self.seen(fake)
         real_outputs, fake_outputs = (self.judge(x, batch.y) for x in seen)
         terms = self.discriminator_terms(real_outputs, fake_outputs, batch.y)
@@ -245,43 +244,27 @@ class GAN(PlayersModule, LatentDecoder, AdversarialGame):
         optimizer.step()
         optimizer.zero_grad()
         self.updates += 1
-        self._clip_weights()
+        self.after_update("discriminator")
 
     @torch.no_grad()
-    def _clip_weights(self) -> None:
-        if self.weight_clip is not None:
+    def after_update(self, player: str) -> None:
+        if player == "discriminator" and self.weight_clip is not None:
             for parameter in self.discriminator.parameters():
                 parameter.clamp_(-self.weight_clip, self.weight_clip)
 
-    def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-        generates = player == "generator"
-        make = self.generator_optimizer if generates else self.discriminator_optimizer
-        optimizer = make(getattr(self, player).parameters())
-        for update, (x, y) in enumerate(batches):
-            batch = Batch(symmetric(x, self.levels), self.labels(y), self.noise(len(x), 1, self.latent_dim))
-            with torch.set_grad_enabled(generates):
-                fake = self.generator(batch.z[:, 0], batch.y)
-            if generates:
-                terms = self.losses_of_generator(batch, fake)
-            else:
-                terms, _ = self.losses_of_discriminator(batch, fake, update)
-            optimizer.zero_grad()
-            sum(self.reduce(terms).values()).backward()
-            optimizer.step()
-            if not generates:
-                self._clip_weights()
+    def player_loss(self, player: str, x: Tensor, y: Tensor | None, update: int) -> Tensor:
+        batch = Batch(symmetric(x, self.levels), self.labels(y), self.noise(len(x), 1, self.latent_dim))
+        with torch.set_grad_enabled(player == "generator"):
+            fake = self.generator(batch.z[:, 0], batch.y)
+        if player == "generator":
+            terms = self.losses_of_generator(batch, fake)
+        else:
+            terms, _ = self.losses_of_discriminator(batch, fake, update)
+        return sum(self.reduce(terms).values())
 
     def averaged(self) -> set[str]:
         """Those of the generator: the average is what is sampled from, and no player plays against it."""
         return {name for name in super().averaged() if name.startswith("generator.")}
-
-    def configure_optimizers(self) -> tuple[Sequence[Optimizer], Sequence[Any]]:
-        return self.with_schedulers(
-            [
-                self.generator_optimizer(self.generator.parameters()),
-                self.discriminator_optimizer(self.discriminator.parameters()),
-            ]
-        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -1,6 +1,7 @@
 """Families of several players, each with a network and an optimizer of its own."""
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -54,11 +55,37 @@ class PlayersModule(GenerativeModule):
         if (largest := self.gradient_clip_norms[player]) is not None:
             self.clip_gradients(optimizer, largest, "norm")
 
-    def with_schedulers(self, optimizers: Sequence[Optimizer]) -> tuple[Sequence[Optimizer], Sequence[Any]]:
-        """What ``configure_optimizers`` returns."""
+    def make_optimizer(self, player: str) -> Optimizer:
+        """A new one of a player's parameters, by ``<player>_optimizer``."""
+        return getattr(self, f"{player}_optimizer")(getattr(self, player).parameters())
+
+    def configure_optimizers(self) -> tuple[Sequence[Optimizer], Sequence[Any]]:
+        optimizers = [self.make_optimizer(player) for player in self.players]
         return optimizers, [] if self.scheduler_factory is None else [self.scheduler_factory(o) for o in optimizers]
 
     def step_schedulers(self) -> None:
         """At the end of a training step."""
         for scheduler in self.lr_schedulers() or ():
             scheduler.step()
+
+    @abstractmethod
+    def player_loss(self, player: str, x: Tensor, y: Tensor | None, update: int) -> Tensor:
+        """What a player minimises in an update of it alone, on x ``(B, *shape)`` in the data space: a scalar."""
+
+    def after_update(self, player: str) -> None:
+        """Called after each update of a player."""
+
+    def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Train one player against the others, which stay as they are.
+
+        Args:
+            player: its name. Only its parameters require gradients.
+            batches: x ``(B, *shape)`` in the data space and y ``(B,)`` or None, on the device of the model; an update for each,
+                by a new optimizer of the player's kind.
+        """
+        optimizer = self.make_optimizer(player)
+        for update, (x, y) in enumerate(batches):
+            optimizer.zero_grad()
+            self.player_loss(player, x, y, update).backward()
+            optimizer.step()
+            self.after_update(player)
