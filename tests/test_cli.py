@@ -16,7 +16,7 @@ WRONG = {
     "train data=digits model=dcgan metrics=nll": [
         "metrics=nll",
         "ExactLikelihood",
-        "metrics that fit: fidelity",
+        "metrics that fit: duality_gap, fidelity",
     ],
     "train data=mnist data.root=nowhere": ["nowhere"],
     "train data.shape=[1,14,14]": ["data.shape", "[1, 14, 14]", "[1, 28, 28]"],
