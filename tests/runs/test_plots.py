@@ -105,6 +105,7 @@ def test_wrong_requests_are_one_line(genexp, tmp_path, arguments, expected):
     assert code == 2 and expected in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_its_plots(genexp):
     command = ["train", "sweep=beta", "name=s", *TINY, *NETS["vae"], "hydra.sweeper.probe=false", "model.beta=0.5,2"]
     code, out, err = genexp(*command, "hydra.sweeper.plots=[rate_distortion,bounds]")

@@ -117,6 +117,7 @@ class Flaky(Autoregressive):
 """
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_tried_again_and_a_diverged_one_is_not(genexp, tiny):
     (genexp.folder / "flaky.py").write_text(FLAKY)
     sweep = tiny("made", *SEARCH, "model._target_=flaky.Flaky", "allow_targets=[flaky]", "training.max_images=3000")
@@ -138,6 +139,7 @@ def test_a_failed_trial_is_tried_again_and_a_diverged_one_is_not(genexp, tiny):
     assert "no trial is done" in out
 
 
+@pytest.mark.slow
 def test_a_search_survives_the_end_of_its_process(start, tmp_path):
     """Killed while a trial runs, and continued: the trial goes on from its checkpoint as what it was."""
     space = "model.optimizer.lr=tag(log,interval(1e-3,1e-2))"
