@@ -71,12 +71,12 @@ class DualityGap(Metric):
     @contextmanager
     def _adversary(self, model: GenerativeModule, data: LightningDataModule, seed: int, player: str) -> Iterator[None]:
         """Inside the block a player is the adversary of the other. The model is in evaluation mode, without gradients."""
-        own, other = getattr(model, player), {"generator": "discriminator", "discriminator": "generator"}[player]
+        own, other = getattr(model, player), model.generator if player == "discriminator" else model.discriminator
         with model.evaluating():
             try:
                 with torch.inference_mode(False), torch.enable_grad():
                     setattr(model, player, unsynchronised(copy.deepcopy(own)).train())
-                    getattr(model, other).requires_grad_(False)
+                    other.requires_grad_(False)
                     with keyed_draws(model.device, seed, "duality gap", player), sampling_bar(model) as tell:
                         tell(f"duality gap, worst {player}")
                         model.respond(player, self._batches(model, data, player))
@@ -85,7 +85,7 @@ class DualityGap(Metric):
                     yield
             finally:
                 setattr(model, player, own)
-                getattr(model, other).requires_grad_(True)
+                other.requires_grad_(True)
 
     def _batches(
         self, model: GenerativeModule, data: LightningDataModule, player: str

@@ -59,16 +59,25 @@ class _LocalBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None: ...
 
 
-_LOCAL: dict[type[nn.Module], type[nn.Module]] = {
-    SyncedBatchNorm1d: nn.BatchNorm1d,
-    SyncedBatchNorm2d: nn.BatchNorm2d,
-    nn.SyncBatchNorm: _LocalBatchNorm,
+_SYNCED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SyncedBatchNorm1d,
+    nn.BatchNorm2d: SyncedBatchNorm2d,
 }
+_LOCAL = {synced: local for local, synced in _SYNCED.items()} | {nn.SyncBatchNorm: _LocalBatchNorm}
+
+
+def synchronised(network: nn.Module) -> nn.Module:
+    """The network itself, whose batch normalisation is from now on over the batches of all processes, on any device."""
+    return _replace(network, _SYNCED)
 
 
 def unsynchronised(network: nn.Module) -> nn.Module:
     """The network itself, whose batch normalisation is from now on over the batch of each process alone."""
+    return _replace(network, _LOCAL)
+
+
+def _replace(network: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> nn.Module:
     for module in network.modules():
-        if type(module) in _LOCAL:
-            module.__class__ = _LOCAL[type(module)]
+        if type(module) in classes:
+            module.__class__ = classes[type(module)]
     return network

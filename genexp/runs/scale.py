@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from genexp.families.base import GenerativeModule
 from genexp.networks.block import Block
-from genexp.networks.normalisation import SyncedBatchNorm1d, SyncedBatchNorm2d, unsynchronised
+from genexp.networks.normalisation import synchronised, unsynchronised
 from genexp.runs.checkpoint import AtomicCheckpointIO, verify
 from genexp.runs.config import ConfigError, check_choice, instantiate
 from genexp.runs.evaluate import device_of
@@ -37,13 +37,8 @@ DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 class CPUBatchNormSync(TorchSyncBatchNorm):
     """``trainer.sync_batchnorm`` on a CPU, which PyTorch's own layer refuses. Keys of the state are unchanged."""
 
-    synced: ClassVar = {nn.BatchNorm1d: SyncedBatchNorm1d, nn.BatchNorm2d: SyncedBatchNorm2d}
-
     def apply(self, model: nn.Module) -> nn.Module:
-        for module in model.modules():
-            if type(module) in self.synced:
-                module.__class__ = self.synced[type(module)]
-        return model
+        return synchronised(model)
 
     def revert(self, model: nn.Module) -> nn.Module:
         return unsynchronised(model)
