@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from genexp.runs.config import ConfigError, check, nearest
-from genexp.runs.explain import explain, one_line
+from genexp.record.errors import ConfigError, nearest
+from genexp.record.folder import RunFolder
 from genexp.runs.first_stage import insert
-from genexp.runs.folder import RunFolder
+from genexp.runs.hydra_errors import explain, one_line
+from genexp.runs.train_config import check
 from genexp.sweeps.job import CONFIG_ERROR, record_failure
 from genexp.sweeps.process import die_with_parent
 
@@ -212,7 +213,7 @@ def _train_verb(arguments: list[str]) -> None:
     if not runs:
         _hydra("train", arguments)
         return
-    from genexp.runs.again import resume
+    from genexp.runs.from_folder import resume
 
     resume(runs[-1].removeprefix("run="), [a for a in arguments if a not in runs], console())
 
@@ -226,7 +227,7 @@ def _repeat(arguments: list[str]) -> None:
     parser.add_argument("folder", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
     options = parser.parse_args(arguments)
-    from genexp.runs.again import repeat
+    from genexp.runs.from_folder import repeat
 
     repeat(options.folder, options.overrides, console())
 
@@ -238,7 +239,7 @@ def _evaluate(config: Any) -> None:
 
 
 def _sample(config: Any) -> None:
-    from genexp.runs.sample import sample
+    from genexp.runs.sampling.sample import sample
 
     sample(config, console())
 
@@ -264,17 +265,17 @@ def _compare(arguments: list[str]) -> None:
     parser.add_argument("--output", metavar="FILE", help="of the plot; default: <first folder>/<plot>.png")
     options = parser.parse_args(arguments)
     if options.plot is not None:
-        from genexp.runs.plots import plot
+        from genexp.reports.plots import plot
 
         plot(options.folder, options.plot, options.output, console())
         return
-    from genexp.runs.compare import compare
+    from genexp.reports.comparison import compare
 
     compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())
 
 
 def _wandb(arguments: list[str]) -> None:
-    from genexp.runs.wandb_verbs import main
+    from genexp.tracking.verbs import main
 
     main(arguments, console())
 
@@ -288,6 +289,6 @@ def _published(arguments: list[str]) -> None:
     )
     parser.add_argument("--config-dir", metavar="DIR", help="also read DIR/experiment/*.yaml")
     options = parser.parse_args(arguments)
-    from genexp.runs.published import published
+    from genexp.reports.ledger import published
 
     published(options.config_dir, console())

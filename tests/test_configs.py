@@ -13,7 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from genexp.families.base import GenerativeModule
-from genexp.runs.config import check, instantiate, targets
+from genexp.record.instantiate import instantiate, targets
+from genexp.runs.train_config import check
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

@@ -18,16 +18,18 @@ from genexp.families.capabilities import (
 )
 from genexp.families.gan import GAN
 from genexp.families.two_stage import TwoStage
-from genexp.networks.style_layers import EqualisedConv2d, EqualisedLinear
-from genexp.probability.adversarial import RelativisticPaired
-from genexp.runs import checkpoint
-from genexp.runs.config import ConfigError, instantiate
+from genexp.networks.adversarial.style_layers import EqualisedConv2d, EqualisedLinear
+from genexp.probability.adversarial.objectives import RelativisticPaired
+from genexp.record import checkpoint
+from genexp.record.errors import ConfigError
+from genexp.record.instantiate import instantiate
 
 CONFIGS = {file.name[:-5]: file.read_text() for file in (files("genexp.conf") / "model").iterdir() if file.is_file()}
 ANY_LEVELS = "mlp|made|masked_mlp|fvsbn|nade"
-VECTORS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS}|transformer|wavenet)", text)]
+ROOM = r"networks\.(autoregressive\.)?"
+VECTORS = [name for name, text in CONFIGS.items() if re.search(rf"{ROOM}({ANY_LEVELS}|transformer|wavenet)", text)]
 """Models of data of any shape."""
-CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(rf"networks\.({ANY_LEVELS})", text)]
+CONTINUOUS = [name for name, text in CONFIGS.items() if re.search(rf"{ROOM}({ANY_LEVELS})", text)]
 """Models of data without levels, too."""
 CASES = [f"{name}-{kind}" for name in sorted(CONFIGS) for kind in ("plain", "conditional")]
 CASES += [f"{name}-continuous" for name in sorted(CONTINUOUS)]

@@ -11,21 +11,27 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "genexp"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# cli -> runs -> callbacks, metrics -> families -> probability, networks -> torch
+# cli -> sweeps -> runs -> tracking, callbacks, metrics -> families -> networks, probability -> torch
+# tracking -> reports -> record; record is on the ground
+MODELS = {"families", "networks", "probability"}
 BELOW = {
+    "record": set(),
+    "reports": {"record"},
     "probability": set(),
     "networks": {"probability.randomness"},  # the masks of MADE are keyed draws
-    "families": {"probability", "networks"},
-    "metrics": {"families", "probability", "networks"},
-    "callbacks": {"families", "probability", "networks"},
-    "data": {"probability.quantize", "probability.randomness"},
-    "runs": {"callbacks", "metrics", "families", "probability", "networks"},
-    "sweeps": {"runs", "families"},  # only the CLI imports it, when Hydra runs, of whose classes it makes subclasses
-    "": {"cli", "runs", "sweeps"},  # genexp/*.py
+    "families": {"networks", "probability"},
+    "metrics": {"record", *MODELS},
+    "callbacks": {"record", *MODELS},
+    "data": {"record", "probability.quantize", "probability.randomness"},
+    "tracking": {"reports", "record", *MODELS},
+    "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
+    "sweeps": {"runs", "reports", "record", "families"},
+    "": {"cli", "sweeps", "runs", "tracking", "reports", "record"},  # genexp/*.py
 }
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},
+    "reports": {"omegaconf", "rich", "matplotlib"},
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
@@ -76,7 +82,7 @@ def test_arrows_point_downwards(path):
         elif module.split(".")[0] not in sys.stdlib_module_names:
             root = module.split(".")[0]
             assert root != "wandb", "only through Lightning's logger"
-            assert root != "hydra" or here in ("", "runs", "sweeps"), module
+            assert root != "hydra" or here in ("", "record", "runs", "sweeps"), module
             assert root != "hydra" or not at_top or here == "sweeps", f"{module}: inside functions, it is slow"
             if here in OUTSIDE:
                 allowed = OUTSIDE[here] | (set() if at_top else INSIDE_FUNCTIONS.get(here, set()))

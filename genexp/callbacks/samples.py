@@ -6,12 +6,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from genexp.callbacks.latents import interpolations, prior_interpolations, symmetric_values, traversals, usage
+from genexp.callbacks.latent_tables import interpolations, prior_interpolations, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import hand_over, picture
 from genexp.callbacks.sounds import hand_over_sounds, sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentDecoder, LatentVariables, Reconstruction
-from genexp.probability.interpolation import slerp
+from genexp.probability.latent.interpolation import slerp
 from genexp.probability.randomness import keyed_draws
 
 

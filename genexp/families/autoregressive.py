@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.families.ancestral import AncestralModule, draw_steps
-from genexp.networks.autoregressive import AutoregressiveNetwork
-from genexp.probability.observation import Observation
+from genexp.families.ancestral_sampling import AncestralModule, draw_steps
+from genexp.networks.autoregressive.base import AutoregressiveNetwork
+from genexp.probability.observation.base import Observation
 from genexp.probability.quantize import unit
 
 

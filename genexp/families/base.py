@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
-from genexp.networks.block import Block
+from genexp.networks.blocks.base import Block
 from genexp.probability.randomness import StepDraws
 
 

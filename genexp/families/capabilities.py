@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.probability.adversarial import Objective
+from genexp.probability.adversarial.objectives import Objective
 
 
 class ExactLikelihood(ABC):
@@ -125,4 +125,5 @@ class AdversarialGame(ABC):
 
     @abstractmethod
     def respond(self, player: str, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-        """Train one player against the other, which stays as it is: see :meth:`genexp.families.players.PlayersModule.respond`."""
+        """Train one player against the other, which stays as it is: see
+        :meth:`genexp.families.training.players.PlayersModule.respond`."""

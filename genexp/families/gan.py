@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genexp.families.capabilities import AdversarialGame, LatentDecoder
-from genexp.families.players import PlayersModule
-from genexp.probability.adversarial import AuxiliaryClassifier, Objective, pack, unpack
-from genexp.probability.gradient_penalty import GradientPenalty
-from genexp.probability.observation import promoted
+from genexp.families.training.players import PlayersModule
+from genexp.probability.adversarial.gradient_penalty import GradientPenalty
+from genexp.probability.adversarial.objectives import AuxiliaryClassifier, Objective, pack, unpack
+from genexp.probability.observation.base import promoted
 from genexp.probability.quantize import from_symmetric, symmetric, symmetric_to_levels
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
-from genexp.networks.hierarchical import Group, grid_sides
-from genexp.probability.divergence import normal_kl
-from genexp.probability.observation import normal_log_prob, promoted
+from genexp.networks.latent.ladder import Group, grid_sides
+from genexp.probability.latent.divergence import normal_kl
+from genexp.probability.observation.base import normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
 
@@ -27,7 +27,7 @@ class HierarchicalVAE(VariationalModule):
         encoder: called with ``shape``, ``sides``, ``channels``; makes the network x ``(B, C, S, S)`` in [0, 1] -> features of
             every grid.
         decoder: called with ``shape``, ``num_params``, ``sides``, ``num_classes``, ``channels``; makes the network features, y,
-            eps -> parameters of p(x | z), groups: see :class:`genexp.networks.hierarchical.TopDown`.
+            eps -> parameters of p(x | z), groups: see :class:`genexp.networks.latent.ladder.TopDown`.
         reductions: side of the image over that of each grid, from the top down; None for a side of 1.
         channels: of the features on all grids, at least 1.
         latent_temperature: of the priors in samples, at least 0; 1 samples the model.

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
-from genexp.probability.divergence import standard_normal_kl
-from genexp.probability.observation import normal_log_prob, promoted
+from genexp.probability.latent.divergence import standard_normal_kl
+from genexp.probability.observation.base import normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.families.ancestral import AncestralModule
-from genexp.networks.masked import MaskedNetwork
-from genexp.probability.observation import Observation
+from genexp.families.ancestral_sampling import AncestralModule
+from genexp.networks.autoregressive.order_agnostic import MaskedNetwork
+from genexp.probability.observation.base import Observation
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genexp.families.ancestral import draw_steps, one_thread
+from genexp.families.ancestral_sampling import draw_steps, one_thread
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
 from genexp.probability.quantize import unit
@@ -18,7 +18,7 @@ class PixelVAE(VAE):
     it sees, the less z says (and a warm-up of the KL term helps it to be used at all).
 
     Args:
-        vae: as of :class:`VAE`, but ``decoder`` makes a :class:`genexp.networks.autoregressive_decoder.AutoregressiveDecoder`.
+        vae: as of :class:`VAE`, but ``decoder`` makes a :class:`genexp.networks.latent.pixel_vae_decoder.AutoregressiveDecoder`.
 
     Raises:
         ValueError: decoder and observation model do not draw the same number of dimensions in a step.

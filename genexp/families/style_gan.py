@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from genexp.families.gan import GAN, Batch
-from genexp.probability.path_length import PathLength
+from genexp.probability.adversarial.path_length import PathLength
 from genexp.probability.quantize import from_symmetric, symmetric_to_levels
 
 
 class StyleGAN(GAN):
-    """A GAN whose generator is a :class:`~genexp.networks.stylegan2.StyleGenerator`: z becomes w, and w the image.
+    """A GAN whose generator is a :class:`~genexp.networks.adversarial.stylegan2.StyleGenerator`: z becomes w, and w the image.
 
     Args:
         path_length: penalty on the generator's Jacobian, or None. It is taken in every ``path_length.every``-th update, then with

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from genexp.families.capabilities import LatentVariables
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
-from genexp.probability.observation import promoted
-from genexp.probability.posteriors import DensityPosterior, Posterior
-from genexp.probability.priors import Prior, StandardNormal
+from genexp.probability.latent.posteriors import DensityPosterior, Posterior
+from genexp.probability.latent.priors import Prior, StandardNormal
+from genexp.probability.observation.base import promoted
 from genexp.probability.quantize import unit
 
 

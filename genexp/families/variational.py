@@ -10,8 +10,8 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LikelihoodBound, Reconstruction
-from genexp.probability.importance import importance_bound
-from genexp.probability.observation import Observation
+from genexp.probability.latent.importance import importance_bound
+from genexp.probability.observation.base import Observation
 
 Draws = Callable[..., Tensor]
 """Called with a shape, returns the standard-normal draws ``(k, B, *shape)`` of one group of latents."""

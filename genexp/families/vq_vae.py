@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LikelihoodBound, Reconstruction
 from genexp.families.variational import knob
-from genexp.probability.codebook import Codebook, perplexity, straight_through
-from genexp.probability.observation import Observation, promoted
+from genexp.probability.latent.codebook import Codebook, perplexity, straight_through
+from genexp.probability.observation.base import Observation, promoted
 from genexp.probability.quantize import unit
 
 

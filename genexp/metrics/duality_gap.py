@@ -12,8 +12,8 @@ from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import AdversarialGame
 from genexp.metrics.base import Metric, Value
 from genexp.metrics.examples import check_limit, mean, selected
-from genexp.metrics.progress import sampling_bar
-from genexp.networks.normalisation import unsynchronised
+from genexp.metrics.sampling_bar import sampling_bar
+from genexp.networks.blocks.normalisation import unsynchronised
 from genexp.probability.randomness import keyed_draws
 
 

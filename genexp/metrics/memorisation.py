@@ -9,7 +9,7 @@ from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Value
 from genexp.metrics.neighbours import nearest
 from genexp.metrics.samples import SampleMetric
-from genexp.probability.discrepancy import rank_sum_z
+from genexp.probability.latent.discrepancy import rank_sum_z
 
 
 class Memorisation(SampleMetric):
@@ -19,7 +19,7 @@ class Memorisation(SampleMetric):
     distance of each to its nearest training example, a root mean square over dimensions, levels in [0, 1]:
 
     - ``<split>/data_copying_z_<n>``: C_T (definition 4 there), the z-score of the Mann-Whitney test, see
-      :func:`genexp.probability.discrepancy.rank_sum_z`. Far below 0, say -3, samples lie too close: training examples are
+      :func:`genexp.probability.latent.discrepancy.rank_sum_z`. Far below 0, say -3, samples lie too close: training examples are
       copied. Around 0 they lie as unseen examples do, and far above 0 farther away than these: that is underfitting. So
       neither small nor large values are better. It grows with the square root of n.
     - ``<split>/train_distance_<n>``: the median distance of the samples, and ``<split>/train_distance_real``: that of the

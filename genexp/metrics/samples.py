@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
-from genexp.metrics.progress import sampling_bar
+from genexp.metrics.sampling_bar import sampling_bar
 from genexp.probability.randomness import keyed_draws
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.conditional_norm import batch_norm_layer, in_turn
-from genexp.networks.initialisation import initialise
-from genexp.networks.projection import Projection
-from genexp.networks.spectral import normalise_spectrally
+from genexp.networks.blocks.conditional_norm import batch_norm_layer, in_turn
+from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.projection import Projection
+from genexp.networks.blocks.spectral import normalise_spectrally
 
 
 def pyramid(shape: Sequence[int], channels: int) -> tuple[list[int], int]:
@@ -213,9 +213,9 @@ class ConvDiscriminator(Downward):
     Args:
         num_classes: number of labels; 0 for none.
         num_outputs: number of logits.
-        projection: the labels, if any, are taken into account by a :class:`~genexp.networks.projection.Projection`; else they
-            are given as constant planes beside the image.
-        spectral_norm: see :func:`~genexp.networks.spectral.normalise_spectrally`.
+        projection: the labels, if any, are taken into account by a
+            :class:`~genexp.networks.blocks.projection.Projection`; else they are given as constant planes beside the image.
+        spectral_norm: see :func:`~genexp.networks.blocks.spectral.normalise_spectrally`.
         initialisation, network: see :class:`Downward`.
     """
 

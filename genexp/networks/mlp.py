@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.initialisation import initialise
-from genexp.networks.maxout import Maxout
-from genexp.networks.projection import Projection
-from genexp.networks.spectral import normalise_spectrally
+from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.maxout import Maxout
+from genexp.networks.blocks.projection import Projection
+from genexp.networks.blocks.spectral import normalise_spectrally
 
 
 def linear_maps(activation: nn.Module) -> int:
@@ -29,7 +29,7 @@ class ConditionalMLP(nn.Module):
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers; with ``nn.GLU(dim=1)`` they are gated, (W x + b) * sigmoid(V x + c)
             (Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018), W and V the two halves of one matrix; see also
-            :class:`~genexp.networks.maxout.Maxout`.
+            :class:`~genexp.networks.blocks.maxout.Maxout`.
         num_classes: number of labels; 0 for none.
         initialisation: initialisation of the weights; None for PyTorch's.
         normalisation: called with a width, makes the layer, e.g. ``nn.BatchNorm1d``, before each activation, and the linear maps
@@ -114,9 +114,9 @@ class MLPDiscriminator(ConditionalMLP):
         shape: shape of x.
         num_classes: number of labels; 0 for none.
         num_outputs: number of logits.
-        projection: the labels, if any, are taken into account by a :class:`~genexp.networks.projection.Projection`; else they
-            are appended to the input.
-        spectral_norm: see :func:`~genexp.networks.spectral.normalise_spectrally`.
+        projection: the labels, if any, are taken into account by a
+            :class:`~genexp.networks.blocks.projection.Projection`; else they are appended to the input.
+        spectral_norm: see :func:`~genexp.networks.blocks.spectral.normalise_spectrally`.
         initialisation, mlp: see :class:`ConditionalMLP`.
     """
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
 
 if TYPE_CHECKING:  # heavy, and the command line has yet to be checked
     from genexp.families.vq_vae import VQVAE
@@ -64,8 +64,8 @@ def trained(run: str, extra: list[str]) -> tuple["VQVAE", str]:
         ConfigError: there is no run, no whole checkpoint, or its model is no VQ-VAE.
     """
     from genexp.families.vq_vae import VQVAE
-    from genexp.runs.checkpoint import recorded_digest
-    from genexp.runs.evaluate import load_model
+    from genexp.record.checkpoint import recorded_digest
+    from genexp.runs.loading import load_model
 
     try:
         folder = RunFolder.existing(run)

@@ -14,17 +14,18 @@ from genexp.callbacks.collapse import Collapse, TrainingCollapsed
 from genexp.callbacks.curves import Curves
 from genexp.callbacks.ema import EMA
 from genexp.callbacks.history import History, TrainingDiverged
-from genexp.callbacks.monitors import Monitors
+from genexp.callbacks.measure import Monitors
 from genexp.callbacks.progress import RunProgress
 from genexp.callbacks.pruning import Pruning
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
-from genexp.runs import first_stage, scale
-from genexp.runs.config import planned_images
-from genexp.runs.folder import RunFolder
-from genexp.runs.monitors import Monitoring
+from genexp.record.folder import RunFolder
+from genexp.runs import first_stage
+from genexp.runs import trainer as scale
+from genexp.runs.monitoring import Monitoring
 from genexp.runs.resume import batches_done
+from genexp.runs.train_config import planned_images
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -127,7 +128,7 @@ def make_callbacks(
     if averaging != (None, None):
         callbacks.append(EMA(*averaging))
     if reports_to_trial(config):
-        from genexp.runs.trial import open_trial  # needs Optuna
+        from genexp.runs.optuna_trial import open_trial  # needs Optuna
 
         trial, reported = (None, set()) if rank_zero_only.rank else open_trial(config.trial)
         callbacks.append(Pruning(trial, config.trial.metric, reported))

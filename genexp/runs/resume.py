@@ -5,10 +5,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genexp.runs import checkpoint as checkpoints
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
-from genexp.runs.identity import BOOKKEEPING, differing, flatten, without
+from genexp.record import checkpoint as checkpoints
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
+from genexp.record.identity import BOOKKEEPING, differing, flatten, without
 
 MAY_CHANGE = (
     *BOOKKEEPING,

@@ -19,19 +19,22 @@ from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
-from genexp.metrics.progress import sampling_bar
-from genexp.networks.autoregressive import AutoregressiveNetwork
+from genexp.metrics.sampling_bar import sampling_bar
+from genexp.networks.autoregressive.base import AutoregressiveNetwork
 from genexp.probability.randomness import key
-from genexp.runs import scale, tracking
-from genexp.runs.config import SPLITS, ConfigError, instantiate, nearest
-from genexp.runs.evaluate import about_checkpoint, choose_metrics, compute, device_of, load_model
+from genexp.record.errors import SPLITS, ConfigError, nearest
+from genexp.record.folder import RunFolder
+from genexp.record.instantiate import instantiate
+from genexp.record.provenance import now
+from genexp.reports.tables import changed_settings, metrics_table, verdict
+from genexp.runs import trainer as scale
+from genexp.runs.evaluate import choose_metrics, compute
 from genexp.runs.fit import LIMITS, fit, reports_to_trial
-from genexp.runs.folder import RunFolder
-from genexp.runs.monitors import Monitoring
-from genexp.runs.record import now
-from genexp.runs.report import changed_settings, metrics_table, verdict
+from genexp.runs.loading import about_checkpoint, device_of, load_model
+from genexp.runs.monitoring import Monitoring
 from genexp.runs.resume import check_same, last_good
 from genexp.runs.slurm import is_restarted, requeue
+from genexp.tracking import wandb_logger as tracking
 
 
 def train(

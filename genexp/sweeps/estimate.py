@@ -16,9 +16,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from genexp.runs.config import planned_images
-from genexp.runs.folder import RunFolder
-from genexp.runs.identity import identity, without
+from genexp.record.folder import RunFolder
+from genexp.record.identity import identity, without
+from genexp.runs.train_config import planned_images
 from genexp.sweeps.job import Job
 
 LENGTH = ("seed", "data.seed", "training.max_images", "training.max_steps", "training.max_epochs", "training.patience")

@@ -4,7 +4,7 @@ from itertools import product
 
 from hydra.core.override_parser.types import Override
 
-from genexp.runs.config import ConfigError
+from genexp.record.errors import ConfigError
 from genexp.sweeps.sweeper import PlannedSweeper
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genexp.runs.folder import RunFolder
+from genexp.record.folder import RunFolder
 
 LONGEST = 100
 """Characters of a job's name."""

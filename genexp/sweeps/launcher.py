@@ -15,8 +15,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
 from genexp.sweeps.job import record_failure
 from genexp.sweeps.process import PARENT, arguments
 

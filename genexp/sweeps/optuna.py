@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from genexp.runs.config import ConfigError, check_choice
-from genexp.runs.folder import RunFolder
+from genexp.record.errors import ConfigError, check_choice
+from genexp.record.folder import RunFolder
 from genexp.sweeps.estimate import duration
 from genexp.sweeps.job import Job
 from genexp.sweeps.plan import look_up
@@ -144,7 +144,7 @@ class OptunaSweeper(PlannedSweeper):
             )
 
     def _sampler(self, number: int) -> "BaseSampler":
-        from genexp.runs.trial import make
+        from genexp.runs.optuna_trial import make
 
         seed = int(uniform(self.seed, "trial", number) * 2**32)
         return make("sampler", self.sampler, self.config.allow_targets, seed=seed)
@@ -154,7 +154,7 @@ class OptunaSweeper(PlannedSweeper):
         written; a dry run shows it and the space, and ends there."""
         import optuna
 
-        from genexp.runs.trial import make
+        from genexp.runs.optuna_trial import make
 
         if self.pruner is not None:
             make("pruner", self.pruner, self.config.allow_targets)

@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
-from genexp.runs.identity import differing, identity
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
+from genexp.record.identity import differing, identity
 from genexp.sweeps.estimate import Clock, estimate
 from genexp.sweeps.job import Job
 

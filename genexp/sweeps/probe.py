@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
 from genexp.families.base import GenerativeModule
-from genexp.runs.config import instantiate
-from genexp.runs.scale import make_trainer
+from genexp.record.instantiate import instantiate
+from genexp.runs.trainer import make_trainer
 
 WARM_UP_STEPS = 3
 MOST_STEPS = 30

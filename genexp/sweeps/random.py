@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from genexp.runs.config import ConfigError
+from genexp.record.errors import ConfigError
 from genexp.sweeps.sweeper import PlannedSweeper
 
 DIGITS = 4

@@ -12,8 +12,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
 from genexp.sweeps.launcher import TICK_S, RunningJob, SubprocessLauncher, cpu_count
 from genexp.sweeps.process import PARENT
 

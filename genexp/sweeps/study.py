@@ -10,9 +10,9 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from genexp.runs.config import ConfigError, nearest
-from genexp.runs.folder import RunFolder
-from genexp.runs.trial import connect, make
+from genexp.record.errors import ConfigError, nearest
+from genexp.record.folder import RunFolder
+from genexp.runs.optuna_trial import connect, make
 from genexp.sweeps.summary import Outcome
 
 FINAL = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -8,7 +8,7 @@ import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from genexp.runs.record import write_atomically
+from genexp.record.provenance import write_atomically
 from genexp.sweeps.study import Search
 
 IMPORTANCE_TRIALS = 10

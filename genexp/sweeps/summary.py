@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from genexp.runs.config import ConfigError
-from genexp.runs.folder import RunFolder
-from genexp.runs.plots import plot
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
+from genexp.reports.plots import plot
 from genexp.sweeps.job import CONFIG_ERROR, Job
 
 NOT_BEGUN = "not begun"
@@ -51,7 +51,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: S
         jobs: all jobs of the sweep.
         folder: of the sweep.
         repeat: the command that was given.
-        plots: which are drawn; see :func:`genexp.runs.plots.plot`.
+        plots: which are drawn; see :func:`genexp.reports.plots.plot`.
         console: where to write.
 
     Returns:

@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from genexp.runs.config import ConfigError, check, check_choice
+from genexp.record.errors import ConfigError, check_choice
+from genexp.record.folder import RunFolder
+from genexp.record.identity import identity
+from genexp.reports.plots import PLOTS
 from genexp.runs.first_stage import insert
-from genexp.runs.folder import RunFolder
-from genexp.runs.identity import identity
-from genexp.runs.plots import PLOTS
+from genexp.runs.train_config import check
 from genexp.sweeps.estimate import Clock, estimate
 from genexp.sweeps.job import Job, job_name
 from genexp.sweeps.launcher import SubprocessLauncher
@@ -47,7 +48,7 @@ class PlannedSweeper(Sweeper):
     Args:
         params: overrides of the sweep's config file, ``{key: values in Hydra's grammar}``; the command line wins.
         probe: whether speeds that no finished run tells are measured for the time estimate.
-        plots: which of :data:`genexp.runs.plots.PLOTS` are drawn of the runs at the end.
+        plots: which of :data:`genexp.reports.plots.PLOTS` are drawn of the runs at the end.
 
     Raises:
         ConfigError: there is no such plot.

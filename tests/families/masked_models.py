@@ -5,9 +5,9 @@ from functools import partial
 import torch
 
 from genexp.families.order_agnostic import OrderAgnostic
-from genexp.networks.masked import MaskedNetwork
-from genexp.networks.masked_mlp import MaskedMLP
-from genexp.probability.observation import Categorical, Normal
+from genexp.networks.autoregressive.masked_mlp import MaskedMLP
+from genexp.networks.autoregressive.order_agnostic import MaskedNetwork
+from genexp.probability.observation.base import Categorical, Normal
 from genexp.probability.quantize import unit
 
 LEVELS = 3

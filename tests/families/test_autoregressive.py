@@ -7,10 +7,10 @@ import torch
 
 from genexp.families.autoregressive import Autoregressive
 from genexp.metrics.likelihood import ExactNLL
-from genexp.networks.gated_pixelcnn import GatedPixelCNN
-from genexp.networks.made import MADE
-from genexp.probability.observation import Categorical, Normal
-from genexp.runs.config import instantiate
+from genexp.networks.autoregressive.gated_pixelcnn import GatedPixelCNN
+from genexp.networks.autoregressive.made import MADE
+from genexp.probability.observation.base import Categorical, Normal
+from genexp.record.instantiate import instantiate
 
 LEVELS = 3
 

@@ -10,7 +10,8 @@ from pytorch_lightning import Callback, Trainer
 from genexp.callbacks.clock import Clock
 from genexp.families.gan import GAN
 from genexp.networks.mlp import MLPDiscriminator, MLPGenerator
-from genexp.probability.adversarial import (
+from genexp.probability.adversarial.gradient_penalty import R1, Interpolated
+from genexp.probability.adversarial.objectives import (
     AuxiliaryClassifier,
     Minimax,
     NonSaturating,
@@ -18,7 +19,6 @@ from genexp.probability.adversarial import (
     Wasserstein,
     pack,
 )
-from genexp.probability.gradient_penalty import R1, Interpolated
 from genexp.probability.quantize import symmetric
 from genexp.probability.randomness import StepDraws
 

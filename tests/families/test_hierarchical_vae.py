@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from genexp.data.digits import Digits
 from genexp.families.hierarchical_vae import HierarchicalVAE
 from genexp.families.vae import VAE
-from genexp.networks.hierarchical import BottomUp, TopDown, bounded
-from genexp.probability.observation import Bernoulli, Categorical
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
+from genexp.networks.latent.ladder import BottomUp, TopDown, bounded
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Bernoulli, Categorical
 
 SETTINGS = {"beta": 1.0, "k": 1, "kl_warmup_images": 0, "free_bits": 0.0, "chunk": 10_000, "temperature": 1.0}
 

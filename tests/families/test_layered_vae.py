@@ -10,9 +10,9 @@ from torch.distributions import MultivariateNormal
 from genexp.families.layered_vae import LayeredVAE
 from genexp.families.vae import VAE
 from genexp.networks.mlp import MLPDecoder, MLPEncoder
-from genexp.probability.observation import Bernoulli, Normal
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Bernoulli, Normal
 
 DIMS, LATENT, SIGMA, RATIO = 5, 3, 0.7, 0.6
 SETTINGS = {"beta": 1.0, "k": 1, "kl_warmup_images": 0, "free_bits": 0.0, "chunk": 10_000, "temperature": 1.0}

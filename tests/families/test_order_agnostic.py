@@ -8,10 +8,10 @@ import torch
 from masked_models import LEVELS, Plain, by_hand, make, normal
 
 from genexp.metrics.likelihood import ExactNLL
-from genexp.networks.masked_mlp import MaskedMLP
-from genexp.probability.observation import Categorical
+from genexp.networks.autoregressive.masked_mlp import MaskedMLP
+from genexp.probability.observation.base import Categorical
 from genexp.probability.randomness import StepDraws
-from genexp.runs.config import instantiate
+from genexp.record.instantiate import instantiate
 
 
 def mean_over_orders(model, x):

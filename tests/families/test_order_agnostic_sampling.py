@@ -4,7 +4,7 @@ import pytest
 import torch
 from masked_models import LEVELS, by_hand, labels, make, normal
 
-from genexp.probability.observation import Categorical
+from genexp.probability.observation.base import Categorical
 
 
 @pytest.mark.parametrize("hidden", [[500], [100, 100]], ids=str)

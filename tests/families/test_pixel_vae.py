@@ -8,13 +8,13 @@ import torch
 from genexp.families.autoregressive import Autoregressive
 from genexp.families.pixel_vae import PixelVAE
 from genexp.families.vae import VAE
-from genexp.networks.autoregressive_decoder import AutoregressiveDecoder
-from genexp.networks.gated_pixelcnn import GatedPixelCNN
+from genexp.networks.autoregressive.gated_pixelcnn import GatedPixelCNN
+from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp
+from genexp.networks.latent.pixel_vae_decoder import AutoregressiveDecoder
 from genexp.networks.mlp import MLPDecoder, MLPEncoder
-from genexp.networks.pixelcnn_pp import PixelCNNpp
-from genexp.probability.observation import Bernoulli, Categorical
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Bernoulli, Categorical
 
 SHAPE, LEVELS = (1, 2, 3), 2
 MLP = {"hidden": [5], "activation": torch.nn.Tanh(), "initialisation": None}

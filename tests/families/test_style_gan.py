@@ -7,10 +7,10 @@ import torch
 
 from genexp.families.gan import Batch
 from genexp.families.style_gan import StyleGAN
-from genexp.networks.style_discriminator import StyleDiscriminator
-from genexp.networks.stylegan2 import StyleGenerator
-from genexp.probability.adversarial import NonSaturating
-from genexp.probability.path_length import PathLength
+from genexp.networks.adversarial.style_discriminator import StyleDiscriminator
+from genexp.networks.adversarial.stylegan2 import StyleGenerator
+from genexp.probability.adversarial.objectives import NonSaturating
+from genexp.probability.adversarial.path_length import PathLength
 
 
 @pytest.fixture

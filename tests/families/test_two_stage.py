@@ -8,10 +8,10 @@ from vq_models import GRADIENT, MOVING, make_two_stage, make_vq_vae
 
 from genexp.families.vae import VAE
 from genexp.networks.mlp import MLPDecoder, MLPEncoder
-from genexp.probability.observation import Bernoulli
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
-from genexp.runs import checkpoint
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Bernoulli
+from genexp.record import checkpoint
 
 
 @pytest.fixture

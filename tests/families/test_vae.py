@@ -9,9 +9,9 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from torch.distributions import Normal as Reference
 
 from genexp.families.vae import VAE
-from genexp.probability.observation import Bernoulli, Normal
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Bernoulli, Normal
 
 DIMS, LATENT, SIGMA = 6, 4, 0.7
 

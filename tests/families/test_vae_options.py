@@ -11,13 +11,14 @@ from omegaconf import OmegaConf
 from torch.distributions import MultivariateNormal
 
 from genexp.families.vae import VAE
-from genexp.networks.context_made import ContextMADE
+from genexp.networks.latent.iaf_made import ContextMADE
 from genexp.networks.mlp import MLPDecoder, MLPEncoder
-from genexp.probability.observation import Normal
-from genexp.probability.posterior_flows import IAF, Planar
-from genexp.probability.posteriors import DiagonalGaussian, FullCovariance, SoftplusGaussian
-from genexp.probability.priors import GaussianMixture, StandardNormal, VampPrior
-from genexp.runs.config import ConfigError, instantiate
+from genexp.probability.latent.flow_posteriors import IAF, Planar
+from genexp.probability.latent.posteriors import DiagonalGaussian, FullCovariance, SoftplusGaussian
+from genexp.probability.latent.priors import GaussianMixture, StandardNormal, VampPrior
+from genexp.probability.observation.base import Normal
+from genexp.record.errors import ConfigError
+from genexp.record.instantiate import instantiate
 
 DIMS, LATENT, SIGMA = 4, 2, 0.8
 BASE = partial(DiagonalGaussian, log_std_range=None)

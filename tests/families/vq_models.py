@@ -7,10 +7,10 @@ import torch
 from genexp.families.autoregressive import Autoregressive
 from genexp.families.two_stage import TwoStage
 from genexp.families.vq_vae import VQVAE
-from genexp.networks.grid import GridDecoder, GridEncoder
-from genexp.networks.transformer import Transformer
-from genexp.probability.codebook import GradientCodebook, MovingAverageCodebook
-from genexp.probability.observation import Bernoulli, Categorical
+from genexp.networks.autoregressive.transformer import Transformer
+from genexp.networks.latent.vq_grid import GridDecoder, GridEncoder
+from genexp.probability.latent.codebook import GradientCodebook, MovingAverageCodebook
+from genexp.probability.observation.base import Bernoulli, Categorical
 
 SIZES = {"channels": 6, "halvings": 1, "blocks": 1}
 MOVING = partial(MovingAverageCodebook, size=3, decay=0.9, restart_below=0.1)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from genexp.families.vae import VAE
-from genexp.probability.observation import Normal
-from genexp.probability.posteriors import DiagonalGaussian
-from genexp.probability.priors import StandardNormal
+from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.latent.priors import StandardNormal
+from genexp.probability.observation.base import Normal
 
 NOISE = 0.5
 

@@ -4,7 +4,7 @@ from linear_gaussian import NOISE, linear_gaussian
 from stand_ins import Tensors
 from torch.distributions import Normal
 
-from genexp.metrics.annealed import AnnealedNLL
+from genexp.metrics.annealed_nll import AnnealedNLL
 
 SETTINGS = {
     "limit": 30,

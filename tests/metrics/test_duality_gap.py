@@ -12,8 +12,8 @@ from torch import nn
 from genexp.families.gan import GAN
 from genexp.metrics.duality_gap import DualityGap
 from genexp.networks.mlp import MLPDiscriminator, MLPGenerator
-from genexp.probability.adversarial import Hinge, Minimax, NonSaturating, RelativisticPaired, Wasserstein
-from genexp.probability.gradient_penalty import R1
+from genexp.probability.adversarial.gradient_penalty import R1
+from genexp.probability.adversarial.objectives import Hinge, Minimax, NonSaturating, RelativisticPaired, Wasserstein
 from genexp.probability.randomness import keyed_draws
 
 

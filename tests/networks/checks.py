@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genexp.families.autoregressive import Autoregressive
-from genexp.probability.observation import Categorical
+from genexp.probability.observation.base import Categorical
 
 BATCH = 2
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from checks import randomise
 
-from genexp.networks.gated_pixelcnn import GatedPixelCNN
-from genexp.networks.made import MADE
+from genexp.networks.autoregressive.gated_pixelcnn import GatedPixelCNN
+from genexp.networks.autoregressive.made import MADE
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from genexp.networks.conditional_norm import ConditionalBatchNorm
+from genexp.networks.blocks.conditional_norm import ConditionalBatchNorm
 from genexp.networks.convolutional import ConvDecoder, ConvDiscriminator, ConvEncoder, ConvGenerator, pyramid
 
 GENERATOR = {"levels": 256, "dense": [], "conditional_batch_norm": False, "slope": 0.0}

@@ -38,7 +38,7 @@ def test_a_layer_is_a_product_of_a_linear_map_and_a_gate(float64):
 
 def test_the_initialisation_of_the_authors(compose_train):
     """Weights of variance 2 / (number of inputs), in all layers."""
-    from genexp.runs.config import instantiate
+    from genexp.record.instantiate import instantiate
 
     model = instantiate(compose_train("model=vae_gated", "data=mnist_binary"), "model", [])
     for network, widths in ((model.encoder, [784, 300, 300]), (model.decoder, [40, 300, 300])):

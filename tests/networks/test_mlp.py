@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from genexp.networks.initialisation import initialise
-from genexp.networks.maxout import Maxout
+from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.maxout import Maxout
 from genexp.networks.mlp import ConditionalMLP, MLPDecoder, MLPEncoder, MLPGenerator
 
 

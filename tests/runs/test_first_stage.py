@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from tiny_overrides import TINY
 
 from genexp import load
-from genexp.runs import checkpoint
-from genexp.runs.folder import RunFolder
+from genexp.record import checkpoint
+from genexp.record.folder import RunFolder
 from genexp.sweeps.plan import identity_of
 
 SHORT = ["training.max_images=300", "samples.n=4", "metrics.bound.ks=[1]"]

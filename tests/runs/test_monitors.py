@@ -8,7 +8,7 @@ from equal_runs import assert_equal, outcome
 from tiny_overrides import FIDELITY
 
 import genexp as package
-from genexp.runs import checkpoint
+from genexp.record import checkpoint
 
 FID = "val/fid_mnistcnn_60"
 SMALL = ["monitors=fidelity", *(item.replace("metrics", "monitors", 1) for item in FIDELITY)]

@@ -10,7 +10,7 @@ import pytest
 from equal_runs import assert_equal, outcome
 from tiny_overrides import FIDELITY
 
-from genexp.runs import checkpoint
+from genexp.record import checkpoint
 
 METRICS = {"made": ["metrics=nll"], "gated_pixelcnn": ["metrics=nll"], "vae": ["metrics=bound"], "dcgan": FIDELITY}
 

@@ -11,9 +11,10 @@ from tiny_overrides import NETS
 from genexp.callbacks.clock import Clock
 from genexp.families.gan import GAN
 from genexp.networks.mlp import MLPDiscriminator, MLPGenerator
-from genexp.probability.adversarial import NonSaturating
-from genexp.runs import checkpoint, scale
-from genexp.runs.config import instantiate
+from genexp.probability.adversarial.objectives import NonSaturating
+from genexp.record import checkpoint
+from genexp.record.instantiate import instantiate
+from genexp.runs import trainer as scale
 
 SHORT = [
     "metrics=fidelity",

@@ -10,7 +10,7 @@ import torch
 from tiny_overrides import FIDELITY, NETS
 
 import genexp as package
-from genexp.runs import checkpoint
+from genexp.record import checkpoint
 
 COMMON = [
     "data=digits",

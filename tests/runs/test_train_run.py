@@ -15,7 +15,7 @@ from tiny_overrides import FIDELITY
 
 import genexp as package
 from genexp.callbacks.progress import RunProgress
-from genexp.runs import checkpoint
+from genexp.record import checkpoint
 
 
 def history(path):

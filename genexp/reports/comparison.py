@@ -1,0 +1,260 @@
+"""Compare: one table of several runs. Rows are configurations, seeds are aggregated, unlike protocols stay apart."""
+
+import csv
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from genexp.record.errors import ConfigError, nearest
+from genexp.record.folder import RunFolder
+from genexp.record.identity import BOOKKEEPING, flatten, without
+from genexp.reports.tables import ARROWS, figure, protocol_text
+
+NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
+"""Parts of the config, and groups, that do not distinguish two configurations."""
+
+
+@dataclass
+class Column:
+    """One metric under one protocol."""
+
+    key: str
+    protocol: dict[str, Any]
+    direction: str | None
+    kind: str
+    values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Values of the seeds, by row."""
+    errors: dict[int, list[float | None]] = field(default_factory=lambda: defaultdict(list))
+
+    def text(self, row: int) -> str:
+        """The mean over seeds ± standard deviation, or one value ± standard error; ``≤`` before a bound."""
+        values = self.values.get(row)
+        if not values:
+            return "-"
+        bound = "≤ " if self.kind == "bound" else ""
+        return bound + figure(*self.mean(row))
+
+    def mean(self, row: int) -> tuple[float, float | None]:
+        """The mean over seeds, and their standard deviation; of one seed the value and its standard error, or None."""
+        values = self.values[row]
+        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else self.errors[row][0]
+
+    def best(self) -> int | None:
+        """The row with the best mean; None if there are not two to compare, or no value is better than others."""
+        means = {row: statistics.mean(values) for row, values in self.values.items() if values}
+        if len(means) < 2 or self.direction is None:
+            return None
+        return (min if self.direction == "min" else max)(means, key=means.__getitem__)
+
+
+def find_runs(paths: Sequence[str]) -> list[RunFolder]:
+    """The runs at and below the given folders, in order.
+
+    Raises:
+        ConfigError: a folder does not exist, or holds no run.
+    """
+    runs: list[RunFolder] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            beside = [str(p) for p in path.parent.glob("*/")] if path.parent.is_dir() else []
+            raise ConfigError(f"{path} is not a folder.{nearest(str(path), beside)}")
+        found = sorted((p.parent.parent for p in path.glob("**/.hydra/config.yaml")), key=_natural)
+        if not found:
+            raise ConfigError(f"{path} holds no run (no .hydra/config.yaml in it or below it)")
+        runs += [RunFolder(p) for p in found]
+    return runs
+
+
+def _natural(path: Path) -> tuple[Any, ...]:
+    head = path.name.split("-")[0]
+    return (path.parent, int(head) if head.isdigit() else -1, path.name)
+
+
+def configuration(run: RunFolder) -> dict[str, str]:
+    """What distinguishes this run from others: the leaves of its resolved config, and the overrides' group choices."""
+    resolved = OmegaConf.to_container(OmegaConf.load(run.config_file.with_name("resolved.yaml")))
+    choices = OmegaConf.load(run.config_file.with_name("choices.yaml"))
+    groups = {f"={g}": str(choice) for g, choice in choices.items() if g.split("/")[0] not in NOT_A_CONFIGURATION}
+    return {**groups, **without(flatten(resolved), NOT_A_CONFIGURATION)}
+
+
+def differences(configurations: list[dict[str, str]]) -> list[str]:
+    """Keys that tell the configurations apart, fewest first: chosen groups, then single keys that the groups do not
+    already explain."""
+    keys = dict.fromkeys(key for c in configurations for key in c)
+    differing = [key for key in keys if len({c.get(key) for c in configurations}) > 1]
+    chosen: list[str] = []
+    for key in sorted(differing, key=lambda key: not key.startswith("=")):
+        groups = defaultdict(set)
+        for c in configurations:
+            groups[tuple(c.get(k) for k in chosen)].add(c.get(key))
+        if any(len(values) > 1 for values in groups.values()):
+            chosen.append(key)
+    return chosen
+
+
+@dataclass
+class Comparison:
+    """Runs that have metrics, by configuration.
+
+    Attributes:
+        runs: the runs.
+        rows: the configuration of each run, by its number.
+        keys: what tells configurations apart.
+        configurations: each configuration by its number.
+    """
+
+    runs: list[RunFolder]
+    rows: list[int]
+    keys: list[str]
+    configurations: list[dict[str, str]]
+
+    def cells(self, row: int) -> list[str]:
+        """What tells a configuration apart, or else the folder of its run."""
+        own = self.configurations[row]
+        return [own.get(key, "-") for key in self.keys] or [str(self.runs[self.rows.index(row)].path)]
+
+    def names(self) -> list[str]:
+        """Of the cells."""
+        return [key.lstrip("=").removeprefix("model.") for key in self.keys] or ["run"]
+
+
+def gather(paths: Sequence[str], console: Console) -> Comparison:
+    """The runs at and below the given folders that have metrics; of others it is said that they have none.
+
+    Raises:
+        ConfigError: there is no run, or none with metrics.
+    """
+    runs = find_runs(paths)
+    done = [run for run in runs if run.metrics()]
+    for run in runs:
+        if run not in done:
+            status = run.status()
+            console.print(
+                f"  {run.path}: {status.get('state', 'unknown')}, no metrics {status.get('error', '')}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if not done:
+        raise ConfigError(f"none of the {len(runs)} runs has metrics yet")
+    configurations = [configuration(run) for run in done]
+    keys = differences(configurations)
+    identities = [tuple(sorted(c.items())) for c in configurations]
+    unlike = {identity: c for identity, c in zip(identities, configurations, strict=True)}
+    rows = [list(unlike).index(identity) for identity in identities]
+    return Comparison(done, rows, keys, list(unlike.values()))
+
+
+def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
+    """The verb: print the table, and write it as CSV if asked.
+
+    Args:
+        paths: run folders, or folders that hold some.
+        wanted: parts of metric keys to show; empty for all, each likelihood in its customary unit.
+        csv_file: where the CSV goes, or None.
+        console: where to write.
+    """
+    found = gather(paths, console)
+    columns = make_columns(
+        found.runs, found.rows, lambda r: any(w in r["key"] for w in wanted) if wanted else _customary(r)
+    )
+    if not columns:
+        there = sorted({record["key"] for run in found.runs for record in run.metrics()})
+        raise ConfigError(
+            f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}"
+        )
+    counts = (
+        f"{n} {noun}{'' if n == 1 else 's'}"
+        for n, noun in ((len(found.runs), "run"), (len(found.configurations), "configuration"))
+    )
+    heads, notes = [*found.names(), "seeds"], []
+    labels = len(heads)
+    for column in columns:
+        twins = [c for c in columns if c.key == column.key]
+        mark = "" if len(twins) == 1 else f" [{twins.index(column) + 1}]"
+        if mark:
+            shared = {k: v for k, v in column.protocol.items() if all(t.protocol.get(k) == v for t in twins)}
+            own = {k: v for k, v in column.protocol.items() if k not in shared}
+            notes.append(f"{column.key}{mark}: {protocol_text(own)}")
+        name, _, protocol = column.key.removeprefix("test/").partition("_")
+        heads.append(f"{name} {ARROWS[column.direction]}\n{protocol}{mark}")
+    bests = [column.best() for column in columns]
+    lines: list[list[str]] = []
+    for i in range(len(found.configurations)):
+        seeds = found.rows.count(i)
+        cells = found.cells(i)
+        values = [c.text(i) + (" *" if best == i else "") for c, best in zip(columns, bests, strict=True)]
+        lines.append([*cells, str(seeds), *values])
+    console.print(", ".join(counts), style="italic", highlight=False)
+    for table in _tables(heads, lines, labels, console.width):
+        console.print(table)
+    console.print(
+        "* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        "columns are ranked each by itself: exact values, bounds and unlike protocols are never ranked together",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for note in notes:
+        console.print(note.replace("[", r"\["), style="dim", highlight=False, soft_wrap=True)
+    if csv_file:
+        with open(csv_file, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*found.names(), "seeds", *(c.key for c in columns)])
+            writer.writerows(lines)
+
+
+def _tables(heads: list[str], lines: list[list[str]], labels: int, width: int) -> list[Table]:
+    """As many tables as it takes for none to be wider than ``width``, each with the first ``labels`` columns."""
+    widths = [max(map(len, (*head.split("\n"), *cells))) + 3 for head, *cells in zip(heads, *lines, strict=True)]
+    parts: list[list[int]] = [[]]
+    for i in range(labels, len(heads)):
+        if parts[-1] and sum(widths[:labels]) + sum(widths[j] for j in parts[-1]) + widths[i] + 1 > width:
+            parts.append([])
+        parts[-1].append(i)
+    tables = []
+    for part in parts:
+        shown = [*range(labels), *part]
+        table = Table()
+        for i in shown:
+            table.add_column(heads[i].replace("[", r"\["), justify="left" if i < labels - 1 else "right", no_wrap=True)
+        for cells in lines:
+            table.add_row(*(f"[bold]{cells[i]}[/bold]" if cells[i].endswith("*") else cells[i] for i in shown))
+        tables.append(table)
+    return tables
+
+
+def _customary(record: dict[str, Any]) -> bool:
+    """False for the likelihood in the unit that is less usual for such data: nats if they are binary, else bits/dim."""
+    levels = record["protocol"].get("levels")
+    return not (levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
+
+
+def make_columns(runs: list[RunFolder], rows: list[int], wanted: Callable[[dict[str, Any]], bool]) -> list[Column]:
+    """One column per metric and protocol, of the records that are wanted; likelihood before sample quality, as the runs have
+    them."""
+    columns: dict[str, Column] = {}
+    for run, row in zip(runs, rows, strict=True):
+        for record in run.metrics():
+            if not wanted(record):
+                continue
+            protocol = {**record["protocol"], "checkpoint": record["checkpoint"], "ema": record["ema"]}
+            identity = json.dumps([record["key"], protocol], sort_keys=True)
+            column = columns.setdefault(identity, Column(record["key"], protocol, record["direction"], record["kind"]))
+            column.values[row].append(record["value"])
+            column.errors[row].append(record["stderr"])
+    order = {"exact": 0, "bound": 1, "estimate": 2}
+    return sorted(columns.values(), key=lambda c: order[c.kind])

@@ -1,0 +1,199 @@
+"""Complete: keep a part of examples and draw the rest from a trained run."""
+
+import math
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torch import Tensor
+
+from genexp.callbacks.pictures import picture
+from genexp.callbacks.sounds import sounds
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import Completion
+from genexp.metrics.sampling_bar import sampling_bar
+from genexp.probability.quantize import unit
+from genexp.record.errors import SPLITS, ConfigError, check_choice, nearest
+
+HALVES = ("top", "bottom", "left", "right")
+
+
+def check_completion(config: DictConfig) -> None:
+    """Refuse what can be seen to be wrong in the config of the verb before anything is loaded.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
+    part = config.complete
+    is_fraction = isinstance(part, int | float) and not isinstance(part, bool) and 0 < part < 1
+    if not is_fraction and part not in HALVES:
+        raise ConfigError(
+            f"complete={part}: must be {', '.join(HALVES)}, or a fraction of the sequence between 0 and 1, e.g. 0.5."
+            f"{nearest(str(part), HALVES)}"
+        )
+    check_choice("split", config.split, SPLITS)
+    for name in ("n", "draws"):
+        if not isinstance(config[name], int) or config[name] < 1:
+            raise ConfigError(f"{name}={config[name]}: must be a whole number of at least 1")
+
+
+def part_of(shape: tuple[int, ...], part: str | float) -> Tensor:
+    """What is kept of an example: bool ``(*shape)``.
+
+    Args:
+        shape: shape of an example.
+        part: the top, bottom, left or right half of an image; or how much of the beginning of the sequence, which of images
+            runs row by row, with all channels of a pixel.
+
+    Raises:
+        ConfigError: there is no such part, or it is nothing or everything.
+    """
+    is_image = len(shape) == 3
+    if part in HALVES and not is_image:
+        raise ConfigError(
+            f"complete={part}: the examples of this run are no images, data.shape={list(shape)}; give a fraction of the "
+            "sequence between 0 and 1, e.g. 0.5"
+        )
+    height, width = shape[1:] if is_image else (1, math.prod(shape))
+    row, column = torch.arange(height)[:, None], torch.arange(width)[None]
+    if part in HALVES:
+        halves = {
+            "top": row < height // 2,
+            "bottom": row >= height // 2,
+            "left": column < width // 2,
+            "right": column >= width // 2,
+        }
+        kept = halves[part].expand(height, width)
+    else:
+        kept = row * width + column < round(part * height * width)
+    if kept.all() or not kept.any():
+        raise ConfigError(
+            f"complete={part}: this is {'all' if kept.all() else 'none'} of an example, data.shape={list(shape)}; keep a "
+            "part that is not"
+        )
+    return kept.expand(shape).clone() if is_image else kept.view(shape)
+
+
+def examples(data: Any, split: str, n: int) -> tuple[Tensor, Tensor | None]:
+    """The first ``n`` examples of a split, and their labels."""
+    data.prepare_data()
+    data.setup()
+    if n > data.size(split):
+        raise ConfigError(f"n={n}: the split {split} of {data.name} has {data.size(split):,} examples")
+    parts, missing = [], n
+    for x, y in data.loader(split, min(n, data.evaluation_batch_size)):
+        parts.append((x[:missing], None if y is None else y[:missing]))
+        missing -= len(parts[-1][0])
+        if missing == 0:
+            break
+    xs, ys = zip(*parts, strict=True)
+    return torch.cat(xs), None if ys[0] is None else torch.cat(ys)
+
+
+def labels_of(model: GenerativeModule, own: Tensor | None, given: int | list[int] | None, n: int) -> Tensor | None:
+    """Labels ``(n,)`` for a conditional model: ``given``, or else those of the examples."""
+    if not model.conditional:
+        if given is not None:
+            raise ConfigError(f"y={given}: the model is unconditional, train with model.conditional=true")
+        return None
+    if given is None:
+        return own
+    y = torch.as_tensor(given)
+    if y.is_floating_point() or y.shape not in ((), (n,)) or y.min() < 0 or y.max() >= model.num_classes:
+        raise ConfigError(f"y={given}: must be one label, or a list of n={n}, in [0, {model.num_classes - 1}]")
+    return y.expand(n)
+
+
+def check_knobs(model: Completion, knobs: dict[str, Any]) -> None:
+    """Refuse options that the family's completion does not have."""
+    parameters = signature(model.complete).parameters.values()
+    known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+    for knob in knobs.keys() - set(known):
+        has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
+        raise ConfigError(f"knobs.{knob}: completion with {type(model).__name__} {has}.{nearest(knob, known)}")
+
+
+def complete(config: DictConfig, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
+    """Complete the first examples of a split.
+
+    Args:
+        config: of the verb.
+        model: on the device to use.
+        data: the run's.
+        output: where to write, without suffix: ``.npy`` the completions ``(n, draws, *shape)``, ``-examples.npy`` the
+            examples ``(n, *shape)``, ``-labels.npy`` of a conditional model ``(n,)``; for images ``.png``, a row for each
+            example: itself, what was kept (the rest grey), the completions; for sound, each example and then its
+            completions as ``.wav`` and in ``.png``.
+        console: for what there is to say.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConfigError: the family cannot complete, or the request does not fit the model or the data.
+    """
+    if not isinstance(model, Completion):
+        raise ConfigError(
+            f"complete={config.complete}: needs Completion, which {type(model).__name__} does not provide"
+        )
+    knobs = OmegaConf.to_container(config.knobs)
+    check_knobs(model, knobs)
+    given = part_of(model.shape, config.complete)
+    x, own = examples(data, config.split, config.n)
+    given_y = OmegaConf.to_container(config.y) if OmegaConf.is_list(config.y) else config.y
+    y = labels_of(model, own, given_y, config.n)
+    if late := int(model.overlooked(given).sum()):
+        console.print(
+            f"  complete={config.complete}: {late:,} of the {int(given.sum()):,} dimensions kept come after missing ones in "
+            "the order of the model: what is drawn before them does not look at them",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
+    many = [None if t is None else t.repeat_interleave(config.draws, 0).to(model.device) for t in (x, y)]
+    with sampling_bar(model, console):
+        drawn = model.complete(many[0], given, many[1], **knobs).cpu()
+    drawn = drawn.view(config.n, config.draws, *model.shape)
+    arrays = {".npy": drawn, "-examples.npy": x, "-labels.npy": y}
+    written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
+    path = output.with_name(output.name + ".png")
+    if data.sample_rate is not None:
+        clips = torch.cat([x[:, None], drawn], dim=1).flatten(0, 1)
+        clip_labels = None if y is None else y.repeat_interleave(1 + config.draws, 0)
+        written += sounds(clips, clip_labels, model.levels, data.sample_rate, output)
+    elif len(model.shape) == 3 and model.levels is not None:
+        grid = rows(x, given, drawn, model.levels)
+        if picture(grid, 256, path, 2 + config.draws):
+            written.append(path)
+    return written
+
+
+def save(output: Path, arrays: dict[str, Tensor]) -> list[Path]:
+    """Write each tensor to ``output`` with its suffix, e.g. ``.npy``; the files written."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, array in arrays.items():
+        paths.append(output.with_name(output.name + suffix))
+        np.save(paths[-1], array.cpu().numpy())
+    return paths
+
+
+def rows(x: Tensor, given: Tensor, drawn: Tensor, levels: int) -> Tensor:
+    """A row for each example, one after another: itself, what was given with the rest grey, the completions.
+
+    Args:
+        x: images ``(N, C, H, W)``.
+        given: bool ``(C, H, W)``.
+        drawn: ``(N, K, C, H, W)``.
+        levels: number of levels.
+
+    Returns:
+        uint8 ``(N * (2 + K), C, H, W)``, 256 levels.
+    """
+    grey = torch.full_like(x, 128)
+    x, drawn = ((unit(part, levels) * 255).round().to(torch.uint8) for part in (x, drawn))
+    return torch.cat([torch.stack([x, torch.where(given, x, grey)], dim=1), drawn], dim=1).flatten(0, 1)

@@ -1,0 +1,42 @@
+"""``genexp wandb export`` and ``genexp wandb workspace``."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from genexp.tracking.wandb_files import export
+from genexp.tracking.wandb_workspace import save_workspace
+
+
+def main(arguments: list[str], console: Console) -> None:
+    """Parse what follows ``genexp wandb`` and do it."""
+    parser = argparse.ArgumentParser(prog="genexp wandb", description="What belongs to Weights & Biases.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    files = verbs.add_parser(
+        "export",
+        help="write the W&B files of runs as CSV and JSON, without a server",
+        description="Writes <output>/<run>/history.csv, summary.json and config.json from the W&B files in run folders, "
+        "whether they were synced or not. Parts of one run (resumptions, evaluations) are put together.",
+        epilog="example: genexp wandb export outputs/families --output exported",
+    )
+    files.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
+    files.add_argument("--output", metavar="DIR", default="wandb-export", help="default: %(default)s")
+    view = verbs.add_parser(
+        "workspace",
+        help="save a W&B workspace that compares families: likelihood, FID, samples, cost",
+        description="Saves a view of the project with sections for likelihood (exact beside bounds), sample quality, samples "
+        "and cost. The panels are those of the metrics that the given runs have. Needs `pip install genexp[workspace]` and, "
+        "unless --json is given, a server and a key.",
+        epilog="example: genexp wandb workspace outputs/families --entity me",
+    )
+    view.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
+    view.add_argument("--entity", required=True, help="W&B user or team")
+    view.add_argument("--project", default="genexp", help="default: %(default)s")
+    view.add_argument("--name", default="genexp: families", help="of the view; default: %(default)s")
+    view.add_argument("--json", metavar="FILE", help="write the view's definition here and save nothing")
+    options = parser.parse_args(arguments)
+    if options.verb == "export":
+        export(options.folder, Path(options.output), console)
+    else:
+        save_workspace(options.folder, options.entity, options.project, options.name, options.json, console)

@@ -1,0 +1,206 @@
+"""Weights & Biases, reached through Lightning's logger only."""
+
+import base64
+import json
+import netrc
+import os
+import time
+from http.client import HTTPException
+from math import log
+from secrets import token_hex
+from urllib.error import HTTPError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+
+from genexp.families.base import GenerativeModule
+from genexp.record.errors import ConfigError
+from genexp.record.folder import RunFolder
+from genexp.record.instantiate import instantiate
+from genexp.reports.plots import NLL
+from genexp.reports.tables import common_protocol, protocol_text
+from genexp.tracking.wandb_files import next_step, parts
+
+RECORDED = ("git", "git_here", "versions", "python", "machine", "command", "started", "data_checksums")
+"""Entries of ``status.json`` that go into the config of the W&B run, under ``run``."""
+DIRECTIONS = {"loss": "min", "nll": "min", "elbo": "max", "bound": "max", "log_prob": "max"}
+"""Validation quantities whose best value the summary keeps beside the last one."""
+
+
+def obstacle(timeout_s: float = 5.0) -> str | None:
+    """Why W&B cannot be reached online, found out in a few seconds by asking the server who we are; None if it can."""
+    base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+    host = urlparse(base).hostname
+    key = os.environ.get("WANDB_API_KEY")
+    if not key:
+        try:
+            key = (netrc.netrc().authenticators(host) or (None, None, None))[2]
+        except (OSError, netrc.NetrcParseError):
+            pass
+    if not key:
+        return "there is no API key (WANDB_API_KEY, or `wandb login`)"
+    headers = {"Content-Type": "application/json"}
+    headers["Authorization"] = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+    question = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
+    try:
+        with urlopen(Request(f"{base}/graphql", question, headers), timeout=timeout_s) as answer:
+            known = (json.load(answer).get("data") or {}).get("viewer")
+    except HTTPError as error:
+        known = None
+        if error.code not in (401, 403):
+            return f"{host} answers {error.code} {error.reason}"
+    except (OSError, ValueError, HTTPException) as error:
+        return f"{host} cannot be reached ({getattr(error, 'reason', error)})"
+    return None if known else f"{host} does not accept the API key"
+
+
+def make_loggers(config: DictConfig, folder: RunFolder, console: Console) -> list[Logger]:
+    """The loggers that the config asks for, given the whole config to record.
+
+    A run folder keeps the id of its W&B run in ``status.json``: whatever comes later, a resumption or an evaluation, online or
+    offline, continues the same W&B run.
+
+    Args:
+        config: the composed config.
+        folder: the run folder; W&B's own files go there.
+        console: where to say that logging is offline.
+
+    Returns:
+        One W&B logger, or none.
+    """
+    if config.logger.wandb is None:
+        return []
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    settings = config.logger.wandb
+    settings.pop("watch", None)
+    mode = os.environ.get("WANDB_MODE", settings.mode)
+    os.environ["WANDB_SILENT"] = "true"
+    os.environ["WANDB_DATA_DIR"] = str((folder.path / "wandb").absolute())  # tables wait for their upload there
+    settings.group = settings.group or config.get("group")
+    settings.save_dir = str(folder.path.absolute())  # the process that writes there may have another working folder
+    status = folder.status()
+    earlier = status.get("wandb", {})
+    settings.id = earlier.get("id") or token_hex(4)
+    record = OmegaConf.to_container(config, resolve=True)
+    del record["logger"]
+    record["run"] = {key: status[key] for key in RECORDED if key in status}
+    record["run"]["folder"] = str(folder.path)
+    if mode == "online" and (problem := obstacle()):
+        console.print(f"  W&B: {problem}; logging offline", highlight=False, soft_wrap=True)
+        mode = "offline"
+    settings.mode = mode
+    # W&B names its folders by the second: another one within the same second would overwrite the first
+    while any(
+        part.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{settings.id}") for part in parts(folder.path)
+    ):
+        time.sleep(0.1)
+    step = next_step(folder.path) if mode == "offline" else 0
+    logger = instantiate(config, "logger.wandb", config.allow_targets)
+    try:
+        logger.log_hyperparams(record)  # begins the W&B run
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb"):
+            raise
+        text = " ".join(str(error).split())
+        raise ConfigError(f"logger.wandb: {text}; logger.wandb.mode=offline logs without the server") from error
+    if step:
+        logger.experiment.log({}, step=step)  # a server tells the last step of a resumed run; offline nobody does
+    logger.experiment.define_metric("images")
+    logger.experiment.define_metric("*", step_metric="images")
+    for name, direction in DIRECTIONS.items():
+        logger.experiment.define_metric(f"val/{name}", step_metric="images", summary=f"{direction},last")
+    if mode != "disabled":
+        entry = {"id": settings.id, "project": settings.project, "group": settings.group, "mode": mode}
+        folder.set_status(status.get("state", "running"), wandb=entry | {"url": logger.experiment.url})
+    return [logger]
+
+
+def watch(config: DictConfig, loggers: list[Logger], model: GenerativeModule) -> None:
+    """Log histograms of gradients, or of gradients and parameters, as ``logger.wandb.watch`` says."""
+    for logger in loggers:
+        if config.logger.wandb.watch is not None:
+            logger.watch(
+                model, log=config.logger.wandb.watch, log_freq=config.training.log_every_steps, log_graph=False
+            )
+
+
+def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Console) -> None:
+    """Write the final values and end the W&B runs: the next job in this process is then a run of its own.
+
+    The values of ``metrics.json`` go to the summary under their keys (those of another checkpoint than the best one with its
+    name behind, ``test/nll_nats@last``, those of a sampler with knobs with them, ``@temperature=0.7``), and with all that belongs
+    to them into the table ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``, bounds by their k into
+    ``bounds``; the protocol that all values share into the config.
+    """
+    for logger in loggers:
+        try:
+            try:
+                _write_final(logger, folder)
+            finally:
+                logger.experiment.finish(exit_code=int(failed))
+        except Exception as error:  # whatever ails W&B, the run itself is done and its record complete
+            console.print(f"  W&B: {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  Later: wandb sync --include-online {folder.path}/wandb/run-*", highlight=False, soft_wrap=True
+            )
+            continue
+        entry = folder.status().get("wandb", {})
+        if entry.get("mode") == "offline":
+            swept = entry["group"] == folder.path.parent.name
+            place = folder.path.parent / "*" if swept else folder.path
+            line = f"  W&B, once there is a server: wandb sync {place}/wandb/offline-run-*"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _write_final(logger: Logger, folder: RunFolder) -> None:
+    records = folder.metrics()
+    summary = cost(folder)
+    for record in records:
+        suffix = "" if record["checkpoint"] == "best" else f"@{record['checkpoint']}"
+        if knobs := record["protocol"].get("knobs"):
+            suffix += f"@{knobs}"
+        summary[record["key"] + suffix] = record["value"]
+    logger.experiment.summary.update(summary)
+    if records:
+        logger.experiment.log({"images": records[-1]["images_seen"]}, commit=False)  # the step of the tables
+        protocol = common_protocol([record["protocol"] for record in records])
+        logger.experiment.config.update({"protocol": protocol}, allow_val_change=True)
+        columns = ["key", "value", "stderr", "unit", "kind", "direction", "n", "checkpoint", "protocol"]
+        rows = [[*(r[c] for c in columns[:-1]), protocol_text(r["protocol"])] for r in records]
+        logger.log_table("final_metrics", columns=columns, data=rows)
+    bounds = sorted(
+        [found["split"], int(found["k"]), log(int(found["k"])), r["value"], r["stderr"]]
+        for r in records
+        if r["checkpoint"] == "best" and (found := NLL.fullmatch(r["key"])) and found["k"]
+    )
+    if bounds:
+        logger.log_table("bounds", columns=["split", "k", "log k", "nats", "stderr"], data=bounds)
+    classes = [
+        [r["key"], label, c["value"], c["stderr"], c["n"]]
+        for r in records
+        for label, c in (r.get("by_class") or {}).items()
+    ]
+    if classes:
+        columns = ["key", "class", "value", "stderr", "n"]
+        logger.log_table("likelihood_by_class", columns=columns, data=classes)
+
+
+def cost(folder: RunFolder) -> dict[str, float]:
+    """Images seen, minutes of training, validation included, and images per second; from the last row of ``metrics.csv``."""
+    if not (rows := folder.rows()):
+        return {}
+    images, seconds = int(rows[-1]["images"]), float(rows[-1]["seconds"])
+    speed = {"cost/images_per_second": images / seconds} if seconds else {}
+    return {"images": images, "cost/minutes": seconds / 60} | speed
+
+
+def add_evaluation(trained: DictConfig, folder: RunFolder, console: Console) -> None:
+    """Bring the W&B run of a run folder up to its ``metrics.json``, if it was logged with W&B."""
+    status = folder.status()
+    if "wandb" in status:
+        loggers = make_loggers(trained, folder, console)
+        finish(loggers, folder, status.get("state") != "done", console)

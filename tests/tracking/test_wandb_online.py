@@ -1,0 +1,178 @@
+"""Weights & Biases online: real runs in processes of their own against the stand-in server."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from wandb_stand_in import WandbStandIn
+
+from genexp.tracking.wandb_logger import obstacle
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    server = WandbStandIn()
+    for name, value in {"BASE_URL": server.url, "API_KEY": KEY, "CACHE_DIR": "cache", "CONFIG_DIR": "config"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value if "://" in value or value == KEY else str(tmp_path / value))
+    for name in ("WANDB_MODE", "WANDB_SERVICE", "WANDB_DATA_DIR"):  # the last two may be left by other tests
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield server
+    server.stop()
+
+
+def run(*arguments):
+    """``genexp ...`` to its end; its standard output."""
+    done = subprocess.run([sys.executable, "-m", "genexp", *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_and_its_evaluation_arrive_as_one_run(server, tmp_path, tiny):
+    options = ["name=a", "tags=[x,y]", "logger=wandb", "logger.wandb.group=g", "metrics=bound", "metrics.bound.ks=[1]"]
+    run(*tiny("vae", *options))
+    received = server.only_run()
+    assert received["groupName"] == "g" and received["tags"] == ["x", "y"] and received["jobType"] == "train"
+    assert received["displayName"] == "a" and received["exit_code"] == 0
+    assert received["config"]["model"]["value"]["latent_dim"] == 4
+    assert received["config"]["run"]["value"]["versions"]["torch"]
+    with open("outputs/a/metrics.csv") as file:
+        rows = [(int(r["images"]), r["metric"], float(r["value"])) for r in csv.DictReader(file)]
+    history = [h for _, h in sorted(received["history"].items())]
+    logged = [(h["images"], name, value) for h in history for name, value in h.items() if name[:4] in ("trai", "val/")]
+    logged = [row for row in logged if row[1] != "trainer/global_step"]
+    assert sorted((i, n) for i, n, _ in logged) == sorted((i, n) for i, n, _ in rows)
+    assert sorted(v for _, _, v in logged) == pytest.approx(sorted(v for _, _, v in rows))
+    for kind in ("samples", "reconstructions", "curves"):
+        shown = [h for h in history if kind in h]
+        assert shown and all(h[kind]["captions"] == [f"{h['images']:,} images"] for h in shown)
+        names = {f"{received['name']}/{name}" for h in shown for name in h[kind]["filenames"]}
+        assert names <= set(server.files) and all(server.files[name].startswith(b"\x89PNG") for name in names)
+    before = len(history)
+    run("evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[3]")
+    received = server.only_run()
+    values = {r["key"]: r["value"] for r in json.loads((tmp_path / "outputs/a/metrics.json").read_text())}
+    assert "test/nll_bound_nats_k3" in values
+    assert all(received["summary"][key] == pytest.approx(value) for key, value in values.items())
+    steps = [h["_step"] for _, h in sorted(received["history"].items())]
+    assert len(steps) > before and steps == list(range(len(steps)))
+    assert (
+        received["groupName"] == "g"
+        and received["name"] == json.loads((tmp_path / "outputs/a/status.json").read_text())["wandb"]["id"]
+    )
+    run("evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[5]", "wandb=false")
+    assert "test/nll_bound_nats_k5" not in server.only_run()["summary"]
+    assert server.unknown == []
+    assert server.keys == {KEY}
+    assert not any(KEY.encode() in body for body in server.bodies)
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("outputs/**/*") if path.is_file())
+
+
+def test_a_continued_run_continues_its_record(server, tiny):
+    run(*tiny("made", "name=a", "logger=wandb", "metrics=nll"))
+    run("train", "run=outputs/a", "training.max_images=3000")
+    received = server.only_run()
+    with open("outputs/a/metrics.csv") as file:
+        rows = [(int(r["images"]), float(r["value"])) for r in csv.DictReader(file) if r["metric"] == "val/loss"]
+    history = [h for _, h in sorted(received["history"].items())]
+    logged = [(h["images"], h["val/loss"]) for h in history if "val/loss" in h]
+    assert [i for i, _ in logged] == [i for i, _ in rows] and len(rows) == 4
+    assert [v for _, v in logged] == pytest.approx([v for _, v in rows])
+    assert received["config"]["training"]["value"]["max_images"] == 3000
+
+
+def test_a_sweep_that_ran_offline_is_uploaded_as_a_group_by_one_command(server, monkeypatch, tiny):
+    out = run(*tiny("made", "-m", "seed=0,1", "name=s", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
+    command = next(line for line in out.splitlines() if "wandb sync" in line).split("server: ")[1]
+    assert server.runs == {}
+    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    for job in sorted(os.listdir("outputs/s"))[:1]:
+        run("evaluate", f"run=outputs/s/{job}", "metrics=nll", "split=validation")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(server.runs) == 2 and {r["groupName"] for r in server.runs.values()} == {"s"}
+    assert {r["config"]["seed"]["value"] for r in server.runs.values()} == {0, 1}
+    summaries = [
+        json.loads(body) for name, body in sorted(server.files.items()) if name.endswith("/wandb-summary.json")
+    ]
+    assert len(summaries) == 2 and all("test/nll_nats" in summary for summary in summaries)
+    assert sum("validation/nll_nats" in summary for summary in summaries) == 1
+    for received in server.runs.values():
+        steps = [h["_step"] for _, h in sorted(received["history"].items())]
+        assert steps == list(range(len(steps)))
+
+
+def test_a_server_that_dies_costs_neither_the_run_nor_its_data(server, tmp_path, tiny):
+    options = ["name=a", "metrics=nll", "logger=wandb", "training.max_images=30_000", "samples.every_images=15_000"]
+    command = [sys.executable, "-m", "genexp", *tiny("made", *options, "logger.wandb.settings.finish_timeout=3")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not server.runs and process.poll() is None:
+            pass
+        server.stop()
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Timed out" in out, err
+    assert json.loads((tmp_path / "outputs/a/status.json").read_text())["state"] == "done"
+    command = out.split("Later: ")[1].splitlines()[0]
+    other = WandbStandIn()
+    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command,
+        shell=True,
+        capture_output=True,
+        text=True,
+        env=environment | {"WANDB_BASE_URL": other.url},
+        timeout=120,
+    )
+    other.stop()
+    assert done.returncode == 0, done.stderr
+    with open("outputs/a/metrics.csv") as file:
+        rows = sorted((int(r["images"]), float(r["value"])) for r in csv.DictReader(file) if r["metric"] == "val/loss")
+    history = other.only_run()["history"].values()
+    assert sorted((h["images"], pytest.approx(h["val/loss"])) for h in history if "val/loss" in h) == rows
+
+
+def test_a_workspace_is_saved_to_the_server(server, tiny):
+    pytest.importorskip("wandb_workspaces")
+    run(*tiny("made", "name=a", "metrics=nll"))
+    run("wandb", "workspace", "outputs/a", "--entity", "me", "--json", "view.json")
+    assert server.views == []
+    run("wandb", "workspace", "outputs/a", "--entity", "me")
+    (view,) = server.views
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    panels = {s["name"]: [p["config"] for p in s["panels"]] for s in sections}
+    assert panels["Likelihood"][0]["chartTitle"] == "test/nll_nats (exact), nats ↓"
+    assert [p["mediaKeys"] for p in panels["Samples"]] == [["samples"], ["reconstructions"], ["curves"]]
+    assert {p["metrics"][0] for p in panels["Cost"]} == {"cost/minutes", "cost/images_per_second"}
+    with open("view.json") as file:
+        assert [s["name"] for s in json.load(file)["spec"]["section"]["panelBankConfig"]["sections"]] == list(panels)
+
+
+def test_the_workspace_of_vaes_has_the_rate_distortion_plane_and_bounds_against_log_k(server, tiny):
+    pytest.importorskip("wandb_workspaces")
+    run(*tiny("vae", "name=a", "metrics=[bound,latents]", "metrics.bound.ks=[1,3]"))
+    run("wandb", "workspace", "outputs/a", "--entity", "me")
+    (view,) = server.views
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    plane, bounds = next(s["panels"] for s in sections if s["name"] == "Bounds")
+    assert plane["config"]["xAxis"] == "summary:test/rate_nats"
+    assert plane["config"]["yAxis"] == "summary:test/distortion_nats"
+    assert '"bounds"' in json.dumps(bounds) and bounds["config"]["fieldSettings"]["x"] == "log k"
+
+
+def test_a_key_that_the_server_refuses_is_found_out_before_training(server, monkeypatch):
+    assert obstacle() is None
+    monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
+    server.accepted = {KEY}
+    assert obstacle() == "127.0.0.1 does not accept the API key"
+    monkeypatch.delenv("WANDB_API_KEY")
+    assert "no API key" in obstacle()
