@@ -5,13 +5,13 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from rich.console import Console
 
+from genexp.command_line import name_of_sweep, options_first, take_up_config_dir, without_config_dir
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.runs.first_stage import insert
@@ -68,6 +68,7 @@ def main() -> None:
         _fail(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}", 2)
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
     try:
+        take_up_config_dir(rest)
         verbs[verb](rest)
         sys.stdout.flush()
     except ConfigError as error:
@@ -154,9 +155,9 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
     task = Task(verb, sys.argv)
-    arguments = sorted(arguments, key=lambda a: a not in ("-m", "--multirun"))  # Hydra takes it at either end only
+    arguments = options_first(arguments)
     if verb == "train":
-        arguments += _name_of_sweep(arguments)
+        arguments += name_of_sweep(arguments)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:
@@ -169,18 +170,6 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
         sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
-
-
-def _name_of_sweep(arguments: list[str]) -> list[str]:
-    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one."""
-    given = dict(a.split("=", 1) for a in arguments if "=" in a and a[0] != "-")
-    option = given.get("sweep", "null")
-    if "," in option:
-        raise ConfigError(f"sweep={option}: one sweep at a time")
-    is_multirun = option != "null" or any(a in ("-m", "--multirun", "hydra.mode=MULTIRUN") for a in arguments)
-    if not is_multirun or given.get("hydra.mode") == "RUN" or "name" in given:
-        return []
-    return [f"name={time.strftime('%Y%m%d-%H%M%S')}-{'sweep' if option == 'null' else option}"]
 
 
 def _train(config: Any) -> None:
@@ -215,7 +204,8 @@ def _train_verb(arguments: list[str]) -> None:
         return
     from genexp.runs.from_folder import resume
 
-    resume(runs[-1].removeprefix("run="), [a for a in arguments if a not in runs], console())
+    overrides = [a for a in without_config_dir(arguments) if a not in runs]
+    resume(runs[-1].removeprefix("run="), overrides, console())
 
 
 def _repeat(arguments: list[str]) -> None:
@@ -226,7 +216,7 @@ def _repeat(arguments: list[str]) -> None:
     )
     parser.add_argument("folder", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(without_config_dir(arguments))
     from genexp.runs.from_folder import repeat
 
     repeat(options.folder, options.overrides, console())
@@ -263,7 +253,7 @@ def _compare(arguments: list[str]) -> None:
         "rate and distortion, with the lower envelope)",
     )
     parser.add_argument("--output", metavar="FILE", help="of the plot; default: <first folder>/<plot>.png")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.plot is not None:
         from genexp.reports.plots import plot
 

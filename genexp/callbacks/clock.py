@@ -35,13 +35,13 @@ class Clock(Callback):
     def _begin(self, trainer: Trainer, model: GenerativeModule, kind: str, number: int, before: int) -> None:
         rank, world = trainer.global_rank, trainer.world_size
         torch.manual_seed(key(self.seed, kind, number, before, rank))
-        model.draws = StepDraws(self.seed, kind, "draws", number, rank=rank, world=world, before=before)
+        model.context.draws = StepDraws(self.seed, kind, "draws", number, rank=rank, world=world, before=before)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
-        pl_module.draws = None
+        pl_module.context.draws = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
-        pl_module.draws = None
+        pl_module.context.draws = None
         if not pl_module.at_boundary:
             return
         epochs = trainer.current_epoch + trainer.is_last_batch

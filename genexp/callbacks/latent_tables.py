@@ -1,8 +1,9 @@
 """What latent variables mean, to look at: interpolations, traversals and reconstructions as tables of decoded points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,10 +50,11 @@ class LatentTable:
         return True
 
 
-def decode(model: LatentDecoder, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
-    """z ``(R, S, latent_dim)``, a label for each row ``(R,)`` or None -> ``(R, S, *shape)``; at temperature 0, means."""
+def decode(model: LatentDecoder, z: Tensor, y: Tensor | None, knobs: Mapping[str, Any]) -> Tensor:
+    """z ``(R, S, latent_dim)``, a label for each row ``(R,)`` or None -> ``(R, S, *shape)``: means, without knobs or where all
+    are 0, as at temperature 0; else draws."""
     flat, labels = z.flatten(0, 1), None if y is None else y.repeat_interleave(z.shape[1], 0)
-    x = model.decode(flat, labels, temperature) if temperature else model.conditional_mean(flat, labels)
+    x = model.decode(flat, labels, **knobs) if any(knobs.values()) else model.conditional_mean(flat, labels)
     return x.view(*z.shape[:2], *x.shape[1:])
 
 
@@ -64,7 +66,7 @@ def interpolations(
     *,
     path: Interpolation,
     steps: int,
-    temperature: float,
+    knobs: Mapping[str, Any],
 ) -> LatentTable:
     """A row from the posterior mean of x_1 to that of x_2, then from x_3 to x_4, ..., each between the examples themselves.
 
@@ -75,17 +77,17 @@ def interpolations(
         y: labels ``(R,)``, for p(x | z, y) all along a row; None of an unconditional model.
         path: from one end to the other.
         steps: columns S, at least 2.
-        temperature: see :func:`decode`.
+        knobs: see :func:`decode`.
     """
     means = model.latent_mean(x, own)
     t = torch.linspace(0, 1, steps, device=means.device)
     z = path(means[::2], means[1::2], t)
     columns = [f"{value:.3g}" for value in t.tolist()]
-    return LatentTable(z, decode(model, z, y, temperature), columns, _labels(y), x[::2], x[1::2])
+    return LatentTable(z, decode(model, z, y, knobs), columns, _labels(y), x[::2], x[1::2])
 
 
 def prior_interpolations(
-    model: LatentDecoder, y: Tensor | None, *, rows: int, path: Interpolation, steps: int, temperature: float
+    model: LatentDecoder, y: Tensor | None, *, rows: int, path: Interpolation, steps: int, knobs: Mapping[str, Any]
 ) -> LatentTable:
     """A row from one draw of p(z) to another, and so on, where nothing tells the z of an example.
 
@@ -93,12 +95,12 @@ def prior_interpolations(
         model: on its device, in evaluation mode.
         y: labels ``(R,)``, for p(x | z, y) all along a row; None of an unconditional model.
         rows: R.
-        path, steps, temperature: see :func:`interpolations`.
+        path, steps, knobs: see :func:`interpolations`.
     """
     z = model.sample_prior(2 * rows)
     t = torch.linspace(0, 1, steps, device=z.device)
     z = path(z[::2], z[1::2], t)
-    return LatentTable(z, decode(model, z, y, temperature), [f"{value:.3g}" for value in t.tolist()], _labels(y))
+    return LatentTable(z, decode(model, z, y, knobs), [f"{value:.3g}" for value in t.tolist()], _labels(y))
 
 
 def usage(model: LatentVariables, x: Tensor, y: Tensor | None) -> tuple[Tensor, str]:
@@ -131,7 +133,7 @@ def traversals(
     *,
     rows: int,
     values: Sequence[float],
-    temperature: float,
+    knobs: Mapping[str, Any],
 ) -> LatentTable:
     """A row for each of the dimensions that are used most, along which that one changes and the others stay.
 
@@ -142,18 +144,18 @@ def traversals(
         used, form: of :func:`usage`.
         rows: how many dimensions; all where there are fewer.
         values: that the dimension takes.
-        temperature: see :func:`decode`.
+        knobs: see :func:`decode`.
     """
     dims = used.argsort(descending=True, stable=True)[:rows]
     z = centre.expand(len(dims), len(values), -1).clone()
     z[torch.arange(len(dims)), :, dims] = z.new_tensor(values)
     names = [f"z{d}  {form.format(used[d].item())}" for d in dims.tolist()]
     labels = None if y is None else y.expand(len(dims))
-    return LatentTable(z, decode(model, z, labels, temperature), [f"{value:.3g}" for value in values], names)
+    return LatentTable(z, decode(model, z, labels, knobs), [f"{value:.3g}" for value in values], names)
 
 
 def reconstructions(
-    model: LatentVariables, x: Tensor, own: Tensor | None, y: Tensor | None, *, draws: int, temperature: float
+    model: LatentVariables, x: Tensor, own: Tensor | None, y: Tensor | None, *, draws: int, knobs: Mapping[str, Any]
 ) -> LatentTable:
     """A row for each example: itself, decoded from the mean of q(z | x), and decoded from draws z ~ q(z | x).
 
@@ -162,11 +164,11 @@ def reconstructions(
         x: ``(R, *shape)`` in the data space.
         own, y: labels ``(R,)`` for q(z | x, y) and for p(x | z, y); None of an unconditional model.
         draws: how many for each example.
-        temperature: see :func:`decode`.
+        knobs: see :func:`decode`.
     """
     z, _ = model.infer(x, own, draws)
     z = torch.cat([model.latent_mean(x, own)[None], z]).transpose(0, 1)
-    return LatentTable(z, decode(model, z, y, temperature), ["mean"] + ["draw"] * draws, _labels(y), x)
+    return LatentTable(z, decode(model, z, y, knobs), ["mean"] + ["draw"] * draws, _labels(y), x)
 
 
 def _labels(y: Tensor | None) -> list[str] | None:

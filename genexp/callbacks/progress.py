@@ -35,7 +35,6 @@ class RunProgress(Callback):
             self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
             self._task = self._bar.add_task(self.label, total=self.total, text="")
             self._bar.start()
-            pl_module.track = lambda steps, what: steps  # a bar of its own, of a long sampler, would break this one
             self._next = self._begun
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, outputs: Any, *_: Any) -> None:

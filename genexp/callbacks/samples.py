@@ -66,7 +66,7 @@ class SampleGrid(Callback):
     def _interpolations(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
         """Between the posterior means of eight pairs of validation examples, or of pairs of draws from the prior of a family
         that has no posterior, along arcs."""
-        way = {"path": slerp, "steps": 11, "temperature": 0.0}
+        way = {"path": slerp, "steps": 11, "knobs": {}}
         with model.evaluating():
             if isinstance(model, LatentVariables):
                 x, y = self._examples(trainer, model, min(16, trainer.datamodule.size("validation") // 2 * 2))
@@ -90,7 +90,7 @@ class SampleGrid(Callback):
             used, form = usage(model, x, y)
             label = None if y is None else y[:1]
             values = symmetric_values(3.0, 11)
-            table = traversals(model, centre, label, used, form, rows=10, values=values, temperature=0.0)
+            table = traversals(model, centre, label, used, form, rows=10, values=values, knobs={})
         path = self.folder / f"{name}-traversals.png"
         if table.write(model.levels, path):
             hand_over(trainer, model, "traversals", path)

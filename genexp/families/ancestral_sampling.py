@@ -11,6 +11,7 @@ from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion, ExactLikelihood
 from genexp.networks.autoregressive.base import Decoder
 from genexp.probability.quantize import unit
+from genexp.ranges import positive
 
 
 class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
@@ -51,8 +52,7 @@ class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
             return self._draw(x, given.cpu(), self.labels(y), temperature, incremental)
 
     def _draw(self, x: Tensor, given: Tensor, y: Tensor | None, temperature: float, incremental: bool) -> Tensor:
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
+        positive(temperature=temperature)
         x = x.clone()
         orders = torch.randint(self.ensemble, (len(x),)).to(self.device)
         with one_thread():

@@ -22,10 +22,58 @@ class LikelihoodBound(ABC):
     """The family computes a lower bound on log p(x)."""
 
     @abstractmethod
-    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
-        """A stochastic lower bound: ``(B,)`` in nats, in expectation at most log p(x), tighter for larger ``k``.
+    def bound(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """One draw of a lower bound, in expectation at most log p(x), or log p(x | y): ``(B,)`` in nats. An ELBO, or the length
+        of a code."""
 
-        The ELBO for k = 1, the importance-weighted bound for k > 1."""
+
+class ImportanceBound(LikelihoodBound):
+    """The family computes a bound that more draws make tighter."""
+
+    @abstractmethod
+    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+        """As of :class:`LikelihoodBound`, of ``k`` draws, at least 1: the ELBO for k = 1, the importance-weighted bound for
+        k > 1 (Burda et al. 2016, equation 8). In expectation it does not fall with k."""
+
+
+class LikelihoodEstimate(ABC):
+    """The family estimates log p(x) by a number that is neither exact nor a bound: by a probability-flow ODE, say, with
+    Hutchinson's trace or up to a tolerance."""
+
+    @abstractmethod
+    def log_prob_estimate(self, x: Tensor, y: Tensor | None = None, **solver: Any) -> Tensor:
+        """An estimate of log p(x), or log p(x | y): ``(B,)`` in nats.
+
+        Args:
+            x: ``(B, *shape)`` in the data space.
+            y: labels ``(B,)`` of a conditional model.
+            solver: how the ODE is solved; the protocol of the value names it.
+        """
+
+
+class Dynamics(ABC):
+    """The family moves noise to data along an ordinary differential equation: sampling, likelihood, trajectories and guidance
+    need no more than its velocity. The direction of time is that of :mod:`genexp.probability.dynamics`."""
+
+    @abstractmethod
+    def velocity(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """dx/dt: x reals ``(B, *shape)``, t ``(B,)`` in [0, 1], labels ``(B,)`` or None -> ``(B, *shape)``."""
+
+    @abstractmethod
+    def source_log_prob(self, z: Tensor) -> Tensor:
+        """log-density of the noise that the path starts from, in nats: ``(B, *shape)`` -> ``(B,)``."""
+
+    @abstractmethod
+    def source_sample(self, n: int) -> Tensor:
+        """``n`` draws of this noise: ``(n, *shape)``."""
+
+
+class Denoiser(Dynamics):
+    """The family knows what noisy data were; every sampler of diffusion is a function of this."""
+
+    @abstractmethod
+    def denoise(self, x: Tensor, sigma: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x_0 | x_0 + sigma eps = x]: x reals ``(B, *shape)``, sigma positive ``(B,)`` -> ``(B, *shape)``."""
 
 
 class Completion(ABC):
@@ -66,18 +114,28 @@ class LatentDecoder(ABC):
         """``n`` draws from p(z): ``(n, latent_dim)``."""
 
     @abstractmethod
-    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
-        """x ~ p(x | z, y) at a temperature, its mean at 0: ``(B, *shape)`` in the data space. Where x is a function of z, there
-        is no temperature."""
+    def decode(self, z: Tensor, y: Tensor | None = None, **knobs: Any) -> Tensor:
+        """x ~ p(x | z, y), or x where it is a function of z: ``(B, *shape)`` in the data space.
 
+        Args:
+            z: ``(B, latent_dim)``.
+            y: labels ``(B,)`` of a conditional model.
+            knobs: of the family's decoder, keyword-only: a temperature of p(x | z), say.
+        """
+
+    @abstractmethod
     def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """E[x | z, y] for pictures: z ``(B, latent_dim)`` -> ``(B, *shape)`` in [0, levels - 1]; not rounded to levels where the
-        family knows better, so that binary data are grey."""
-        return self.decode(z, y, 0.0)
+        """E[x | z, y] for pictures: z ``(B, latent_dim)`` -> ``(B, *shape)`` in [0, levels - 1], not rounded to levels, so that
+        binary data are grey."""
 
 
 class LatentVariables(LatentDecoder):
     """The family explains x by latent variables: p(x, z) = p(z) p(x | z), and q(z | x)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, y: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
+        """x ~ p(x | z, y) at a temperature, at least 0; at 0 its mean, rounded to the nearest level: ``(B, *shape)`` in the data
+        space."""
 
     @abstractmethod
     def log_prior(self, z: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from genexp.networks.latent.ladder import Group, grid_sides
 from genexp.probability.latent.divergence import normal_kl
 from genexp.probability.observation.base import normal_log_prob, promoted
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class HierarchicalVAE(VariationalModule):
@@ -48,12 +49,8 @@ class HierarchicalVAE(VariationalModule):
         **variational: Any,
     ) -> None:
         super().__init__(**variational)
-        for name, value, least in (
-            ("channels", channels, 1),
-            ("latent_temperature", latent_temperature, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be at least {least}")
+        at_least(1, channels=channels)
+        at_least(0, latent_temperature=latent_temperature)
         common = {"shape": self.shape, "sides": grid_sides(self.shape, reductions), "channels": channels}
         self.encoder = encoder(**common)
         self.decoder = decoder(num_params=self.observation.num_params, num_classes=self.label_width, **common)
@@ -91,7 +88,7 @@ class HierarchicalVAE(VariationalModule):
         """KL of every group, from the top down, given one draw of those above: ``(B, G)`` in nats. A group that is not used
         has none."""
         y = self.labels(y)
-        return self.terms(x, y, self.encode(x, y), lambda *shape: self._randn(1, len(x), *shape))[1]
+        return self.terms(x, y, self.encode(x, y), lambda *shape: self.noise(1, len(x), *shape))[1]
 
     def draw(
         self, n: int, y: Tensor | None, *, temperature: float | None = None, latent_temperature: float | None = None
@@ -100,12 +97,12 @@ class HierarchicalVAE(VariationalModule):
         standard deviations of the priors, ``temperature`` is that of p(x | z)."""
         temperature = knob("temperature", temperature, self.temperature)
         latent_temperature = knob("latent_temperature", latent_temperature, self.latent_temperature)
-        eps = [latent_temperature * self._randn(n, *shape) for shape in self.decoder.latent_shapes]
+        eps = [latent_temperature * self.noise(n, *shape) for shape in self.decoder.latent_shapes]
         return self.observation.decode(self.decoder(None, y, eps)[0], temperature)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """z ~ q(z | x), then x ~ p(x | z) at the model's temperature: ``(B, C, S, S)`` in the data space."""
         y = self.labels(y)
-        params, _ = self._descend(self.encode(x, y), y, lambda *shape: self._randn(1, len(x), *shape))
+        params, _ = self._descend(self.encode(x, y), y, lambda *shape: self.noise(1, len(x), *shape))
         return self.observation.decode(params, self.temperature)

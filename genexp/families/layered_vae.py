@@ -111,10 +111,10 @@ class LayeredVAE(VariationalModule):
     def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
         """h_L ~ N(0, I), down to h_1, then x ~ p(x | h_1) at ``temperature`` in [0, inf), None for the model's own."""
         temperature = knob("temperature", temperature, self.temperature)
-        h = self._randn(n, self.latent_dims[-1])
+        h = self.noise(n, self.latent_dims[-1])
         for layer in range(len(self.latent_dims) - 1, 0, -1):
             mean, log_std = self.prior(layer, h, y)
-            h = mean + log_std.exp() * torch.randn_like(mean)
+            h = mean + log_std.exp() * self.noise(*mean.shape)
         return self.observation.decode(self.decoder_1(h, y), temperature)
 
     @torch.no_grad()
@@ -123,5 +123,5 @@ class LayeredVAE(VariationalModule):
         y = self.labels(y)
         mean, log_std = self.encode(x, y)
         return self.observation.decode(
-            self.decoder_1(mean + log_std.exp() * torch.randn_like(mean), y), self.temperature
+            self.decoder_1(mean + log_std.exp() * self.noise(*mean.shape), y), self.temperature
         )

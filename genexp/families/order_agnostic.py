@@ -13,6 +13,7 @@ from genexp.networks.autoregressive.order_agnostic import MaskedNetwork
 from genexp.probability.observation.base import Observation
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least
 
 
 class OrderAgnostic(AncestralModule):
@@ -56,9 +57,7 @@ class OrderAgnostic(AncestralModule):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        for name, value in (("ensemble", ensemble), ("validation_pairs", validation_pairs), ("chunk", chunk)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
+        at_least(1, ensemble=ensemble, validation_pairs=validation_pairs, chunk=chunk)
         self.observation = observation(levels=self.levels)
         if self.observation.group != 1:
             raise ValueError(

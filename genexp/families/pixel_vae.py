@@ -11,6 +11,7 @@ from genexp.families.ancestral_sampling import draw_steps, one_thread
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class PixelVAE(VAE):
@@ -45,12 +46,13 @@ class PixelVAE(VAE):
         """E[x | z, y] estimated by the mean of :attr:`draws_of_mean` draws, for it has no closed form; the most probable
         dimensions in turn, temperature 0, are often an image of background only."""
         k = self.draws_of_mean
-        x = self.decode(repeated(z, k), repeated(y, k), 1.0)
+        x = self.decode(repeated(z, k), repeated(y, k))
         return x.to(z.dtype).unflatten(0, (k, -1)).mean(0)
 
-    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
         """x ~ p(x | z, y), each dimension in turn from its conditional at a temperature; at temperature 0 each is the mean of
         its conditional, rounded to the nearest level."""
+        at_least(0, temperature=temperature)
         order = self.decoder.network.permutation().to(z.device)
         x = torch.zeros(len(z), self.dims, dtype=torch.uint8 if self.levels else z.dtype, device=z.device)
         steps = self.dims // self.decoder.group

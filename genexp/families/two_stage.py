@@ -69,18 +69,15 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         """``loss``: the prior's on the codes of x, -log prior(codes), ``(B,)`` in nats. In evaluation mode also
         ``distortion`` = -log p(x | codes), and ``elbo`` = -distortion - loss."""
         codes = self.codes(x, y)
-        self.prior.draws = self.draws
         loss = self.prior.loss(codes, y)["loss"]
         if self.training:
             return {"loss": loss}
         distortion = -self.first_stage.decoded_log_prob(x, codes[:, 0], y)
         return {"loss": loss, "elbo": (-distortion - loss).detach(), "distortion": distortion.detach()}
 
-    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
-        """log p(x | codes of x) + log prior(codes of x), one term of p(x): the ELBO with a point mass as posterior. There is
-        nothing to draw, so every ``k`` gives this same number. ``(B,)`` in nats."""
-        if k < 1:
-            raise ValueError(f"k={k}: must be at least 1")
+    def bound(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x | codes of x) + log prior(codes of x), one term of p(x): the ELBO with a point mass as posterior, of which
+        there is nothing to draw. ``(B,)`` in nats."""
         codes = self.codes(x, y)
         return self.first_stage.decoded_log_prob(x, codes[:, 0], y) + self.prior.log_prob(codes, y)
 
@@ -95,7 +92,6 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
             temperature: of p(x | codes), at least 0; None for the first stage's own.
             prior_temperature: of the prior, positive.
         """
-        self.prior.track = self.track
         codes = self.prior.sample(n, y, temperature=prior_temperature)
         return self.first_stage.decode(codes[:, 0], y, temperature)
 

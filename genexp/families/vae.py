@@ -12,6 +12,7 @@ from genexp.probability.latent.posteriors import DensityPosterior, Posterior
 from genexp.probability.latent.priors import Prior, StandardNormal
 from genexp.probability.observation.base import promoted
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class VAE(VariationalModule, LatentVariables):
@@ -113,7 +114,7 @@ class VAE(VariationalModule, LatentVariables):
 
     def infer(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> tuple[Tensor, Tensor]:
         params = self.encode(x, y)
-        return self.posterior(params, torch.randn(k, len(x), self.latent_dim, dtype=params.dtype, device=params.device))
+        return self.posterior(params, self.noise(k, len(x), self.latent_dim))
 
     def latent_mean(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.posterior.mean(self.encode(x, y))
@@ -128,7 +129,8 @@ class VAE(VariationalModule, LatentVariables):
 
     # --- sampling ----------------------------------------------------------------------------------------------
 
-    def decode(self, z: Tensor, y: Tensor | None, temperature: float) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
+        at_least(0, temperature=temperature)
         return self.observation.decode(self.decoder(z, self.labels(y)), temperature)
 
     def conditional_mean(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -136,10 +138,11 @@ class VAE(VariationalModule, LatentVariables):
 
     def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
         """z ~ p(z), then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
-        return self.decode(self.sample_prior(n), y, knob("temperature", temperature, self.temperature))
+        temperature = knob("temperature", temperature, self.temperature)
+        return self.decode(self.sample_prior(n), y, temperature=temperature)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """z ~ q(z | x), then :meth:`decode` at the model's temperature: ``(B, *shape)`` in the data space."""
         z, _ = self.infer(x, y)
-        return self.decode(z[0], y, self.temperature)
+        return self.decode(z[0], y, temperature=self.temperature)

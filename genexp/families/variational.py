@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.families.capabilities import ImportanceBound, Reconstruction
 from genexp.probability.latent.importance import importance_bound
 from genexp.probability.observation.base import Observation
+from genexp.ranges import at_least
 
 Draws = Callable[..., Tensor]
 """Called with a shape, returns the standard-normal draws ``(k, B, *shape)`` of one group of latents."""
 
 
-class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
+class VariationalModule(GenerativeModule, ImportanceBound, Reconstruction):
     """p(x) = E_{p(z)} p(x | z) with latents z in one or several groups, and a posterior q(z | x).
 
     Args:
@@ -52,16 +53,8 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        for name, value, least in (
-            ("beta", beta, 0),
-            ("k", k, 1),
-            ("kl_warmup_images", kl_warmup_images, 0),
-            ("free_bits", free_bits, 0),
-            ("chunk", chunk, 1),
-            ("temperature", temperature, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be at least {least}")
+        at_least(0, beta=beta, kl_warmup_images=kl_warmup_images, free_bits=free_bits, temperature=temperature)
+        at_least(1, k=k, chunk=chunk)
         if k > 1 and (beta != 1 or kl_warmup_images or free_bits):
             raise ValueError(
                 f"k={k}: the importance-weighted bound has no KL term to weigh; set beta 1, kl_warmup_images 0, free_bits 0"
@@ -143,13 +136,9 @@ class VariationalModule(GenerativeModule, LikelihoodBound, Reconstruction):
         code = self.encode(x, y)
 
         def log_weights(n: int) -> Tensor:
-            return self.log_weights(x, y, code, lambda *shape: self._randn(n, len(x), *shape))
+            return self.log_weights(x, y, code, lambda *shape: self.noise(n, len(x), *shape))
 
         return importance_bound(log_weights, k, max(1, self.chunk // len(x)))
-
-    def _randn(self, *shape: int) -> Tensor:
-        dtype = next(self.parameters()).dtype
-        return torch.randn(*shape, device=self.device, dtype=dtype)
 
 
 def knob(name: str, value: float | None, default: float) -> float:
@@ -159,8 +148,7 @@ def knob(name: str, value: float | None, default: float) -> float:
         ValueError: it is negative.
     """
     value = default if value is None else value
-    if value < 0:
-        raise ValueError(f"{name}={value}: must be at least 0")
+    at_least(0, **{name: value})
     return value
 
 

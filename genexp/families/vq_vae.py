@@ -13,6 +13,7 @@ from genexp.families.variational import knob
 from genexp.probability.latent.codebook import Codebook, perplexity, straight_through
 from genexp.probability.observation.base import Observation, promoted
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
@@ -49,9 +50,7 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        for name, value in {"beta": beta, "temperature": temperature}.items():
-            if value < 0:
-                raise ValueError(f"{name}={value}: must be at least 0")
+        at_least(0, beta=beta, temperature=temperature)
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
         self.observation = observation(levels=self.levels)
         self.encoder = encoder(**common)
@@ -118,11 +117,9 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
             self.codebook.update()
         return losses
 
-    def bound(self, x: Tensor, y: Tensor | None = None, k: int = 1) -> Tensor:
+    def bound(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x | z_q(x)) - h w log K, which is log p(x, codes of x) under the uniform prior: the ELBO, since the posterior
-        is a point mass and its entropy 0. There is nothing to draw, so every ``k`` gives this same number."""
-        if k < 1:
-            raise ValueError(f"k={k}: must be at least 1")
+        is a point mass, of which there is nothing to draw, and its entropy 0."""
         return self.decoded_log_prob(x, self.encode(x, y), y) + self.uniform_log_prob
 
     def decode(self, codes: Tensor, y: Tensor | None = None, temperature: float | None = None) -> Tensor:

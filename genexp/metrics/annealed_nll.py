@@ -4,17 +4,17 @@ from collections.abc import Iterable
 
 import torch
 from pytorch_lightning import LightningDataModule
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentVariables
-from genexp.metrics.base import Metric, Value
+from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, selected
 from genexp.metrics.likelihood import likelihood_values
 from genexp.probability.latent.annealed_importance import AnnealedSampler, sigmoid_schedule
 from genexp.probability.randomness import keyed_draws
+from genexp.ranges import at_least, inside, positive
+from genexp.record.values import Value
 
 
 class AnnealedNLL(Metric):
@@ -61,15 +61,9 @@ class AnnealedNLL(Metric):
         at_once: int,
     ) -> None:
         check_limit(limit)
-        counts = {"chains": chains, "steps": steps, "leapfrog_steps": leapfrog_steps, "at_once": at_once}
-        for name, count in counts.items():
-            if count < 1:
-                raise ValueError(f"{name}={count}: must be at least 1")
-        for name, size in (("steepness", steepness), ("step_size", step_size), ("adaptation", adaptation)):
-            if not size > 0:
-                raise ValueError(f"{name}={size}: must be positive")
-        if not 0 < target_acceptance < 1:
-            raise ValueError(f"target_acceptance={target_acceptance}: must be in (0, 1)")
+        at_least(1, chains=chains, steps=steps, leapfrog_steps=leapfrog_steps, at_once=at_once)
+        positive(steepness=steepness, step_size=step_size, adaptation=adaptation)
+        inside(0, 1, target_acceptance=target_acceptance)
         self.limit, self.chains, self.steps, self.steepness = limit, chains, steps, steepness
         self.leapfrog_steps, self.target_acceptance, self.step_size = leapfrog_steps, target_acceptance, step_size
         self.adaptation, self.at_once = adaptation, at_once
@@ -93,13 +87,13 @@ class AnnealedNLL(Metric):
                 with keyed_draws(model.device, seed, "ais", "simulated", index):
                     y = torch.randint(model.num_classes, (len(x),), device=model.device) if model.conditional else None
                     z = model.sample_prior(len(x))
-                    sampler = self._tuned(model, model.decode(z, y, 1.0), y, f"AIS, simulated {where}")
+                    sampler = self._tuned(model, model.decode(z, y), y, f"AIS, simulated {where}")
                     lower.append(sampler.forward(self._prior(model, len(x)))[0].cpu())
                     upper.append(sampler.reverse(z.expand(self.chains, *z.shape)).cpu())
                 index += len(x)
         settings = {name: getattr(self, name) for name in ("chains", "steps", "steepness", "leapfrog_steps")}
         accepted = round(torch.cat(acceptance).mean().item(), 2)
-        Console().print(f"  AIS: {accepted:.0%} of the transitions accepted", style="dim", highlight=False)
+        model.context.note(f"AIS: {accepted:.0%} of the transitions accepted")
         labelled = torch.cat(labels) if labels else None
         values = likelihood_values(
             -torch.cat(log_p),
@@ -107,13 +101,13 @@ class AnnealedNLL(Metric):
             model,
             data,
             split,
-            name="nll_ais",
-            suffix="",
             kind="estimate",
-            settings=settings,
+            settings={"estimator": "ais"},
+            protocol=settings,
         )
         gap = Value(
-            key=f"{split}/ais_gap_nats",
+            quantity="ais_gap",
+            split=split,
             unit="nats",
             kind="estimate",
             direction="min",
@@ -128,14 +122,12 @@ class AnnealedNLL(Metric):
 
     def _tuned(self, model: GenerativeModule, x: Tensor, y: Tensor | None, what: str) -> AnnealedSampler:
         """The sampler for x ``(B, *shape)`` and y ``(B,)``, with its step sizes chosen."""
-        console = Console()
 
         def log_likelihood(z: Tensor) -> Tensor:
             return model.log_conditional(x, z.flatten(0, 1), y).view(z.shape[:2])
 
         def bar(steps: Iterable[int], stage: str) -> Iterable[int]:
-            shown = console.is_terminal
-            return track(steps, f"{what}: {stage}", console=console, transient=True, disable=not shown)
+            return model.track(steps, f"{what}: {stage}")
 
         schedule = sigmoid_schedule(self.steps, self.steepness)
         sampler = AnnealedSampler(model.log_prior, log_likelihood, schedule, self.leapfrog_steps, bar)

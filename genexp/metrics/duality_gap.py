@@ -10,22 +10,23 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import AdversarialGame
-from genexp.metrics.base import Metric, Value
+from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, selected
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.networks.blocks.normalisation import unsynchronised
 from genexp.probability.randomness import keyed_draws
+from genexp.ranges import at_least
+from genexp.record.values import Value
 
 
 class DualityGap(Metric):
     """The duality gap of Grnarova et al. ("A domain agnostic measure for monitoring and evaluating GANs", NeurIPS 2019, equation
     3), of the game in the discriminator's loss L(G, D): max_G' L(G', D) - min_D' L(G, D').
 
-    Value, kind ``estimate``: ``<split>/duality_gap_<steps>``, in nats where the objective's losses are. G' and D' are copies of the
-    players, trained against the other one as it is by ``steps`` updates on training examples, as in training but without a
-    schedule and without the generator's penalties; L is measured on the split. At an equilibrium the gap is 0. What is found
-    here is in expectation no more than it, for there may be better adversaries: compare equal steps only. For minimax and
-    non-saturating GANs it is twice that of the paper, whose game is halved.
+    Value, kind ``estimate``: ``<split>/duality_gap_nats_<steps>``, or ``duality_gap_<steps>`` where the objective's losses are
+    not in nats. G' and D' are copies of the players, trained against the other one as it is by ``steps`` updates on training
+    examples, as in training but without a schedule and without the generator's penalties; L is measured on the split. At an
+    equilibrium the gap is 0. What is found here is in expectation no more than it, for there may be better adversaries: compare
+    equal steps only. For minimax and non-saturating GANs it is twice that of the paper, whose game is halved.
 
     Its parts are the two terms. That of the worst discriminator says how well the generator's distribution is told from the
     data; for minimax and non-saturating GANs it is in expectation at most 2 JSD(p_data, p_G) - log 4.
@@ -40,9 +41,7 @@ class DualityGap(Metric):
 
     def __init__(self, *, steps: int, batch_size: int, limit: int | None) -> None:
         check_limit(limit)
-        for name, count in (("steps", steps), ("batch_size", batch_size)):
-            if count < 1:
-                raise ValueError(f"{name}={count}: must be at least 1")
+        at_least(1, steps=steps, batch_size=batch_size)
         self.steps, self.batch_size, self.limit = steps, batch_size, limit
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
@@ -58,7 +57,9 @@ class DualityGap(Metric):
         parts = {"worst generator": worst["generator"], "worst discriminator": -worst["discriminator"]}
         return [
             Value(
-                key=f"{split}/duality_gap_{self.steps}",
+                quantity="duality_gap",
+                split=split,
+                settings={"steps": self.steps},
                 unit=objective.unit,
                 kind="estimate",
                 direction="min",
@@ -77,8 +78,7 @@ class DualityGap(Metric):
                 with torch.inference_mode(False), torch.enable_grad():
                     setattr(model, player, unsynchronised(copy.deepcopy(own)).train())
                     other.requires_grad_(False)
-                    with keyed_draws(model.device, seed, "duality gap", player), sampling_bar(model) as tell:
-                        tell(f"duality gap, worst {player}")
+                    with keyed_draws(model.device, seed, "duality gap", player):
                         model.respond(player, self._batches(model, data, player))
                 getattr(model, player).eval()
                 with torch.no_grad():
@@ -90,7 +90,7 @@ class DualityGap(Metric):
     def _batches(
         self, model: GenerativeModule, data: LightningDataModule, player: str
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for _ in model.track(range(self.steps), f"worst {player}"):
+        for _ in model.track(range(self.steps), f"duality gap, worst {player}"):
             x, y = data.at("train", torch.randint(data.size("train"), (self.batch_size,)))
             yield x.to(model.device), None if y is None else y.to(model.device)
 

@@ -1,4 +1,4 @@
-"""The examples of a split as metrics take them: a few at a time, with a bar where there is a terminal."""
+"""The examples of a split as metrics take them: a few at a time."""
 
 import math
 from collections.abc import Iterator
@@ -6,11 +6,10 @@ from itertools import repeat
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
+from genexp.ranges import at_least
 
 
 def selected(
@@ -43,21 +42,19 @@ def pieces(
     """The examples of :func:`selected`, on the device of the model.
 
     Args:
-        model: says where to.
+        model: says where to; its context shows how far the pieces are.
         data, split, limit, seed: see :func:`selected`.
         at_once: examples of a piece, at least 1; so few that the bar moves every few seconds.
-        what: shown before the bar.
+        what: shown beside them.
 
     Yields:
         The number of the piece, x ``(B, *shape)``, and y ``(B,)`` or None.
     """
-    console = Console()
-    total = min(data.size(split), math.inf if limit is None else limit)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{what}, {split}", total=total)
-        for index, (x, y) in enumerate(selected(data, split, limit=limit, seed=seed, at_once=at_once)):
-            yield index, x.to(model.device), None if y is None else y.to(model.device)
-            bar.advance(task, len(x))
+    examples = selected(data, split, limit=limit, seed=seed, at_once=at_once)
+    total = data.size(split) if limit is None else min(limit, data.size(split))
+    tracked = model.track(examples, f"{what}, {split}", total=total, size=lambda piece: len(piece[0]))
+    for index, (x, y) in enumerate(tracked):
+        yield index, x.to(model.device), None if y is None else y.to(model.device)
 
 
 def mean(values: Tensor, scale: float = 1.0) -> dict[str, Any]:
@@ -75,5 +72,5 @@ def share(hits: Tensor) -> dict[str, Any]:
 
 def check_limit(limit: int | None) -> None:
     """Raises ValueError unless ``limit`` is None or at least 1."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit={limit}: must be at least 1, or null for all examples")
+    if limit is not None:
+        at_least(1, limit=limit, hint=", or null for all examples")

@@ -15,11 +15,12 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Value
 from genexp.metrics.extractors import Extractor, to_uint8
 from genexp.metrics.manifold import density_and_coverage
 from genexp.metrics.samples import SampleMetric
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least
+from genexp.record.values import Value
 
 
 class Fidelity(SampleMetric):
@@ -75,9 +76,8 @@ class Fidelity(SampleMetric):
         self.is_splits = is_splits
         self.prc_neighborhood, self.density_neighborhood = prc_neighborhood, density_neighborhood
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        for name in ("kid_subset_size", "kid_subsets", "is_splits", "prc_neighborhood", "density_neighborhood"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        at_least(1, kid_subset_size=kid_subset_size, kid_subsets=kid_subsets, is_splits=is_splits)
+        at_least(1, prc_neighborhood=prc_neighborhood, density_neighborhood=density_neighborhood)
         if is_splits > self.n:
             raise ValueError(f"is_splits={is_splits}: must be at most n={self.n}")
         if problem := self._too_few(self.n, f"n={self.n}"):
@@ -169,7 +169,9 @@ class Fidelity(SampleMetric):
             stderr: float | None = None,
         ) -> Value:
             return Value(
-                key=f"{split}/{name}_{self.extractor.name}_{self.short_n}",
+                quantity=name,
+                split=split,
+                settings={"extractor": self.extractor.name, "n": self.n},
                 value=results[key],
                 unit="",
                 kind="estimate",

@@ -7,10 +7,10 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Value
 from genexp.metrics.examples import share
 from genexp.metrics.extractors import Extractor, to_uint8
 from genexp.metrics.samples import SampleMetric
+from genexp.record.values import Value
 
 
 class LabelAccuracy(SampleMetric):
@@ -54,10 +54,12 @@ class LabelAccuracy(SampleMetric):
         real = (to_uint8(x, data.levels) for x, _ in data.loader(split, self.batch_size))
         classifier = {"extractor": self.extractor.name, "extractor_sha256": self.extractor.sha256}
 
-        def value(name: str, given: Tensor, y: Tensor, protocol: dict[str, Any]) -> Value:
+        def value(of: dict[str, Any], given: Tensor, y: Tensor, protocol: dict[str, Any]) -> Value:
             hits = given == y
             return Value(
-                key=f"{split}/label_accuracy_{self.extractor.name}_{name}",
+                quantity="label_accuracy",
+                split=split,
+                settings={"extractor": self.extractor.name} | of,
                 unit="",
                 kind="estimate",
                 direction="max",
@@ -68,6 +70,6 @@ class LabelAccuracy(SampleMetric):
 
         found, expected = (self.extractor.labels(images, model.device) for images in (drawn, real))
         return [
-            value(self.short_n, found, asked, self.protocol(model, data, split)),
-            value("real", expected, own, data.protocol(split)),
+            value({"n": self.n}, found, asked, self.protocol(model, data, split)),
+            value({"of": "real"}, expected, own, data.protocol(split)),
         ]

@@ -6,15 +6,16 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
-from rich.console import Console
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentVariables
-from genexp.metrics.base import Metric, Value
+from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, pieces
 from genexp.probability.latent.discrepancy import inverse_multiquadratic_mmd
 from genexp.probability.randomness import keyed_draws
+from genexp.ranges import at_least, positive
+from genexp.record.values import Value
 
 
 @dataclass
@@ -63,10 +64,8 @@ class Latents(Metric):
         check_limit(limit)
         if limit == 1:
             raise ValueError("limit=1: must be at least 2, for there are variances over examples")
-        if not active_threshold > 0:
-            raise ValueError(f"active_threshold={active_threshold}: must be positive")
-        if pairs_at_once < 1:
-            raise ValueError(f"pairs_at_once={pairs_at_once}: must be at least 1")
+        positive(active_threshold=active_threshold)
+        at_least(1, pairs_at_once=pairs_at_once)
         self.limit, self.active_threshold, self.pairs_at_once = limit, active_threshold, pairs_at_once
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
@@ -79,17 +78,22 @@ class Latents(Metric):
         protocol = data.protocol(split) | {"conditional": model.conditional, "examples": n}
 
         def value(
-            name: str,
+            quantity: str,
             result: dict[str, Any],
             direction: Literal["min", "max"],
             unit: str = "nats",
             parts: dict[str, dict[str, Any]] | None = None,
             **settings: Any,
         ) -> Value:
-            result = {"n": n, "stderr": None} | result
-            key, kind = f"{split}/{name}", "estimate"
             return Value(
-                key=key, unit=unit, kind=kind, direction=direction, protocol=protocol | settings, parts=parts, **result
+                quantity=quantity,
+                split=split,
+                unit=unit,
+                kind="estimate",
+                direction=direction,
+                protocol=protocol | settings,
+                parts=parts,
+                **{"n": n, "stderr": None} | result,
             )
 
         parts, rate = None, found.log_q - found.log_prior
@@ -98,15 +102,13 @@ class Latents(Metric):
             parts = {str(d): _part(found.rates[:, d]) for d in range(units)}
         active = (found.means.var(0) > self.active_threshold).sum().item()
         values = [
-            value("rate_nats", mean(rate), "min", parts=parts),
-            value("distortion_nats", mean(-found.log_conditional), "min"),
+            value("rate", mean(rate), "min", parts=parts),
+            value("distortion", mean(-found.log_conditional), "min"),
             value("active_units", {"value": active}, "max", unit="", threshold=self.active_threshold, of=units),
         ]
         if aggregate is not None:
-            values.append(
-                value("mutual_information_nats", mean(found.log_q - aggregate), "max", at_most=round(log(n), 2))
-            )
-            values.append(value("aggregate_kl_nats", mean(aggregate - found.log_prior), "min"))
+            values.append(value("mutual_information", mean(found.log_q - aggregate), "max", at_most=round(log(n), 2)))
+            values.append(value("aggregate_kl", mean(aggregate - found.log_prior), "min"))
         scale = 2.0 * units
         mmd = inverse_multiquadratic_mmd(found.z, prior, scale, max(1, self.pairs_at_once // n))
         kernel = "inverse multiquadratic"
@@ -134,12 +136,7 @@ class Latents(Metric):
         for _, x, y in pieces(model, data, split, limit=self.limit, seed=seed, at_once=at_once, what=what):
             pairs = model.log_posterior(inputs, x, y)
             if pairs is None:
-                Console().print(
-                    "  mutual information and aggregate KL skipped: q(z|x) is known at its own draws only",
-                    style="dim",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                model.context.note("mutual information and aggregate KL skipped: q(z|x) is known at its own draws only")
                 return None
             part = pairs.logsumexp(1).double().cpu()
             total = part if total is None else torch.logaddexp(total, part)

@@ -1,18 +1,20 @@
 """Negative log-likelihoods: exact, and bounded from above by stochastic lower bounds on log p."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
-from genexp.metrics.base import Metric, Value
+from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound
+from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, pieces
 from genexp.probability.quantize import bits_per_dim
 from genexp.probability.randomness import keyed_draws
+from genexp.ranges import at_least
+from genexp.record.values import Kind, Value
 
 DRAWS_AT_ONCE = 200_000
 """Of latent variables in one call of a model's bound: the work of a few seconds, after which the bar moves."""
@@ -32,18 +34,51 @@ class ExactNLL(Metric):
 
         batches = pieces(model, data, split, limit=None, seed=seed, at_once=DRAWS_AT_ONCE, what="likelihood")
         nats, labels = negative_scores(score, model, batches)
-        return likelihood_values(nats, labels, model, data, split, name="nll", suffix="", kind="exact")
+        return likelihood_values(nats, labels, model, data, split, kind="exact")
+
+
+class SingleBoundNLL(Metric):
+    """An upper bound on ``-log p(x)``: the mean over a split of ``-model.bound(x, y)``, one draw for each example, of models whose
+    bound is no tighter for more draws.
+
+    Values: ``<split>/nll_bound_nats`` and, for discrete data, ``<split>/nll_bound_bpd``; kind ``bound``.
+
+    Args:
+        limit: evaluate so many examples only, which the seed chooses; None for all of the split.
+    """
+
+    requires = (LikelihoodBound,)
+
+    def __init__(self, *, limit: int | None) -> None:
+        check_limit(limit)
+        self.limit = limit
+
+    def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
+        if isinstance(model, ImportanceBound):
+            return (
+                f"the bound of {type(model).__name__} is tighter for more draws; metrics=bound takes their numbers, ks"
+            )
+        return super().refusal(model, data)
+
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
+        def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
+            with keyed_draws(model.device, seed, "bound", 1, index):
+                return model.bound(x, y)
+
+        batches = pieces(model, data, split, limit=self.limit, seed=seed, at_once=DRAWS_AT_ONCE, what="bound")
+        nats, labels = negative_scores(score, model, batches)
+        return likelihood_values(nats, labels, model, data, split, kind="bound")
 
 
 class BoundNLL(Metric):
     """Upper bounds on ``-log p(x)``: the mean over a split of ``-model.bound(x, y, k)``.
 
-    k = 1 is the negative ELBO; for an importance-weighted model, k > 1 is (Burda et al., 2016, eq. 8)
-    ``L_k = E[log 1/k sum_i p(x, z_i) / q(z_i | x)]``, one logarithm per example, then the mean over examples.
+    k = 1 is the negative ELBO; k > 1 is (Burda et al., 2016, eq. 8) ``L_k = E[log 1/k sum_i p(x, z_i) / q(z_i | x)]``, one
+    logarithm per example, then the mean over examples.
 
     Values: ``<split>/nll_bound_nats_k<k>`` and, for discrete data, ``<split>/nll_bound_bpd_k<k>``; kind
     ``bound``. The standard error covers the choice of examples and the draws together. With several repeats the value is
-    their mean, which has the same expectation and so the same protocol, and ``<split>/nll_bound_nats_k<k>_repeat_sd``, kind
+    their mean, which has the same expectation and so the same protocol, and ``<split>/nll_bound_repeat_sd_nats_k<k>``, kind
     ``estimate``, is their standard deviation: what the draws alone do to the mean over the split.
 
     Args:
@@ -52,14 +87,13 @@ class BoundNLL(Metric):
         repeats: of the whole estimate with other draws, at least 1.
     """
 
-    requires = (LikelihoodBound,)
+    requires = (ImportanceBound,)
 
     def __init__(self, *, ks: Sequence[int], limit: int | None, repeats: int) -> None:
         if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
             raise ValueError(f"ks={list(ks)}: must be at least one number of draws, each at least 1, all different")
         check_limit(limit)
-        if repeats < 1:
-            raise ValueError(f"repeats={repeats}: must be at least 1")
+        at_least(1, repeats=repeats)
         self.ks = tuple(ks)
         self.limit = limit
         self.repeats = repeats
@@ -80,17 +114,17 @@ class BoundNLL(Metric):
                 batches = pieces(model, data, split, limit=self.limit, seed=seed, at_once=at_once, what=what)
                 nats, labels = negative_scores(score, model, batches)
                 runs.append(nats)
-            nats, suffix = torch.stack(runs), f"_k{k}"
-            found = likelihood_values(
-                nats.mean(0), labels, model, data, split, name="nll_bound", suffix=suffix, kind="bound"
-            )
+            nats, settings = torch.stack(runs), {"k": k}
+            found = likelihood_values(nats.mean(0), labels, model, data, split, kind="bound", settings=settings)
             values += found
             if self.repeats > 1:
                 spread = Value(
-                    key=f"{found[0].key}_repeat_sd",
-                    value=nats.mean(1).std().item(),
+                    quantity="nll_bound_repeat_sd",
+                    split=split,
                     unit="nats",
                     kind="estimate",
+                    settings=settings,
+                    value=nats.mean(1).std().item(),
                     direction="min",
                     n=found[0].n,
                     stderr=None,
@@ -122,28 +156,38 @@ def likelihood_values(
     data: LightningDataModule,
     split: str,
     *,
-    name: str,
-    suffix: str,
-    kind: Literal["exact", "bound", "estimate"],
+    kind: Kind,
     settings: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
 ) -> list[Value]:
-    """The mean of ``nats`` ``(N,)`` with its standard error, in nats and, for discrete data, in bits/dim; over all examples
-    and over those of each label. ``settings`` are added to the protocol."""
-    protocol = data.protocol(split) | {"conditional": model.conditional, "examples": len(nats)} | dict(settings or {})
+    """The mean of ``nats`` ``(N,)``, -log p(x), with its standard error, in nats and, for discrete data, in bits/dim; over all
+    examples and over those of each label.
+
+    Args:
+        nats: of every example.
+        labels: ``(N,)``, or None.
+        model, data, split: what they are of.
+        kind: of the values.
+        settings: of the values; see :class:`Value`.
+        protocol: entries beside those of the data.
+    """
+    common = data.protocol(split) | {"conditional": model.conditional, "examples": len(nats)} | dict(protocol or {})
     classes = {} if labels is None else {str(label): nats[labels == label] for label in labels.unique().tolist()}
 
-    def value(unit: str, label: str, scale: float) -> Value:
+    def value(unit: str, scale: float) -> Value:
         return Value(
-            key=f"{split}/{name}_{label}{suffix}",
+            quantity="nll",
+            split=split,
             unit=unit,
             kind=kind,
+            settings=dict(settings or {}),
             direction="min",
-            protocol=protocol,
+            protocol=common,
             by_class={label: mean(part, scale) for label, part in classes.items()} or None,
             **mean(nats, scale),
         )
 
-    values = [value("nats", "nats", 1.0)]
+    values = [value("nats", 1.0)]
     if model.levels is not None:
-        values.append(value("bits/dim", "bpd", bits_per_dim(1.0, model.dims)))
+        values.append(value("bits/dim", bits_per_dim(1.0, model.dims)))
     return values

@@ -6,10 +6,10 @@ import torch
 from pytorch_lightning import LightningDataModule
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Value
 from genexp.metrics.neighbours import nearest
 from genexp.metrics.samples import SampleMetric
 from genexp.probability.latent.discrepancy import rank_sum_z
+from genexp.record.values import Value
 
 
 class Memorisation(SampleMetric):
@@ -41,12 +41,12 @@ class Memorisation(SampleMetric):
         common = {"train_n": data.size("train"), "distance": "rms over dimensions", "unseen": len(unseen)}
         protocol = self.protocol(model, data, split) | common
 
-        def value(name: str, number: float, n: int, protocol: dict[str, Any]) -> Value:
-            about = {"unit": "", "kind": "estimate", "direction": None, "stderr": None}
-            return Value(key=f"{split}/{name}", value=number, n=n, protocol=protocol, **about)
+        def value(quantity: str, of: dict[str, Any], number: float, n: int, protocol: dict[str, Any]) -> Value:
+            about = {"split": split, "unit": "", "kind": "estimate", "direction": None, "stderr": None}
+            return Value(quantity=quantity, settings=of, value=number, n=n, protocol=protocol, **about)
 
         return [
-            value(f"data_copying_z_{self.short_n}", rank_sum_z(drawn, real), self.n, protocol),
-            value(f"train_distance_{self.short_n}", drawn.median().item(), self.n, protocol),
-            value("train_distance_real", real.median().item(), len(real), data.protocol(split) | common),
+            value("data_copying_z", {"n": self.n}, rank_sum_z(drawn, real), self.n, protocol),
+            value("train_distance", {"n": self.n}, drawn.median().item(), self.n, protocol),
+            value("train_distance", {"of": "real"}, real.median().item(), len(real), data.protocol(split) | common),
         ]

@@ -7,10 +7,11 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Value
 from genexp.metrics.examples import share
 from genexp.metrics.extractors import Extractor, to_uint8
 from genexp.metrics.samples import SampleMetric
+from genexp.ranges import positive
+from genexp.record.values import Value
 
 
 class Modes(SampleMetric):
@@ -31,8 +32,7 @@ class Modes(SampleMetric):
 
     def __init__(self, *, radius: float, **sampling: Any) -> None:
         super().__init__(**sampling)
-        if not radius > 0:
-            raise ValueError(f"radius={radius}: must be above 0")
+        positive(radius=radius)
         self.radius = radius
 
     def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
@@ -45,10 +45,11 @@ class Modes(SampleMetric):
         good, probabilities = distance < self.radius, data.modes.probabilities
         found = {"value": len(nearest[good].unique()), "stderr": None}
         protocol = self.protocol(model, data, split) | {"num_modes": len(probabilities), "radius_sigmas": self.radius}
+        about = {"split": split, "settings": {"n": self.n}, "protocol": protocol}
         return [
-            _value(f"{split}/modes_{self.short_n}", found | {"n": self.n}, "max", protocol),
-            _value(f"{split}/high_quality_{self.short_n}", share(good), "max", protocol),
-            _kl_value(f"{split}/mode_reverse_kl_nats_{self.short_n}", nearest, probabilities, protocol),
+            _value("modes", found | {"n": self.n}, "max", **about),
+            _value("high_quality", share(good), "max", **about),
+            _kl_value(nearest, probabilities, **about),
         ]
 
 
@@ -89,12 +90,12 @@ class StackedModes(SampleMetric):
             "extractor": self.extractor.name,
             "extractor_sha256": self.extractor.sha256,
         }
-        suffix = f"{self.extractor.name}_{self.short_n}"
+        about = {"split": split, "settings": {"extractor": self.extractor.name, "n": self.n}, "protocol": protocol}
         found = {"value": len(mode.unique()), "stderr": None, "n": self.n}
         uniform = torch.full((count,), 1 / count, dtype=torch.float64)
         return [
-            _value(f"{split}/modes_{suffix}", found, "max", protocol),
-            _kl_value(f"{split}/mode_reverse_kl_nats_{suffix}", mode, uniform, protocol),
+            _value("modes", found, "max", **about),
+            _kl_value(mode, uniform, **about),
         ]
 
 
@@ -116,11 +117,11 @@ def reverse_kl(modes: Tensor, probabilities: Tensor) -> float:
 
 
 def _value(
-    key: str, result: dict[str, Any], direction: Literal["min", "max"], protocol: dict[str, Any], unit: str = ""
+    quantity: str, result: dict[str, Any], direction: Literal["min", "max"], unit: str = "", **about: Any
 ) -> Value:
-    return Value(key=key, unit=unit, kind="estimate", direction=direction, protocol=protocol, **result)
+    return Value(quantity=quantity, unit=unit, kind="estimate", direction=direction, **about, **result)
 
 
-def _kl_value(key: str, modes: Tensor, probabilities: Tensor, protocol: dict[str, Any]) -> Value:
+def _kl_value(modes: Tensor, probabilities: Tensor, **about: Any) -> Value:
     result = {"value": reverse_kl(modes, probabilities), "stderr": None, "n": len(modes)}
-    return _value(key, result, "min", protocol, unit="nats")
+    return _value("mode_reverse_kl", result, "min", unit="nats", **about)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.probability.randomness import keyed_draws
+from genexp.ranges import at_least
 
 
 class SampleMetric(Metric):
@@ -25,15 +25,8 @@ class SampleMetric(Metric):
     requires = (GenerativeModule,)
 
     def __init__(self, *, n: int, knobs: Mapping[str, Any], batch_size: int) -> None:
+        at_least(1, n=n, batch_size=batch_size)
         self.n, self.knobs, self.batch_size = n, dict(knobs), batch_size
-        for name in ("n", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-
-    @property
-    def short_n(self) -> str:
-        """``n`` as keys have it: 1000 as 1k, 10000 as 10k, 500 as 500."""
-        return f"{self.n // 1000}k" if self.n % 1000 == 0 else str(self.n)
 
     def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
         try:
@@ -52,13 +45,13 @@ class SampleMetric(Metric):
             y: labels ``(n,)``; None draws those of a conditional model uniformly.
         """
         batches = []
-        with sampling_bar(model) as tell:
-            for index, start in enumerate(range(0, self.n, self.batch_size)):
-                tell(f"sampling, {start:,} of {self.n:,}")
-                end = min(start + self.batch_size, self.n)
-                with keyed_draws(model.device, seed, purpose, index):
-                    labels = None if y is None else y[start:end]
-                    batches.append(model.sample(end - start, labels, **self.knobs).cpu())
+        for index, start in enumerate(range(0, self.n, self.batch_size)):
+            model.context.doing(f"sampling, {start:,} of {self.n:,}")
+            end = min(start + self.batch_size, self.n)
+            with keyed_draws(model.device, seed, purpose, index):
+                labels = None if y is None else y[start:end]
+                batches.append(model.sample(end - start, labels, **self.knobs).cpu())
+        model.context.doing("")
         return torch.cat(batches)
 
     def protocol(self, model: GenerativeModule, data: LightningDataModule, split: str) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Metric, Value
+from genexp.metrics.base import Metric
 from genexp.metrics.sequence_models import LinearPrediction, MarkovChains
 from genexp.probability.quantize import bits_per_dim
+from genexp.ranges import at_least, inside
+from genexp.record.values import Value
 
 
 class Floors(Metric):
@@ -36,12 +38,10 @@ class Floors(Metric):
     ) -> None:
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"strengths={list(strengths)}: must be at least one number, each positive")
-        if linear_order < 1:
-            raise ValueError(f"linear_order={linear_order}: must be at least 1")
+        at_least(1, linear_order=linear_order)
         if not decays or not all(0 < decay < 1 for decay in decays):
             raise ValueError(f"decays={list(decays)}: must be at least one number, each in (0, 1)")
-        if not 0 < escape < 1:
-            raise ValueError(f"escape={escape}: must be in (0, 1)")
+        inside(0, 1, escape=escape)
         self.strengths, self.linear_order, self.decays, self.escape = (
             tuple(strengths),
             linear_order,
@@ -61,7 +61,8 @@ class Floors(Metric):
         def value(name: str, log_prob: Tensor, **settings: float | str) -> Value:
             bits = bits_per_dim(-log_prob, x.shape[1])
             return Value(
-                key=f"{split}/floor_{name}_bpd",
+                quantity=f"floor_{name}",
+                split=split,
                 value=bits.mean().item(),
                 unit="bits/dim",
                 kind="exact",

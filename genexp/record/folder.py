@@ -12,8 +12,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from genexp import __version__
 from genexp.record.errors import ConfigError
 from genexp.record.provenance import environment, now, write_atomically
+
+OLDEST = (0, 2)
+"""The version of genexp whose runs this one reads: classes and records of earlier ones have other names."""
 
 
 class FolderInUse(ConfigError):
@@ -41,7 +45,19 @@ class RunFolder:
             hint = f": it has runs inside, {', '.join(near)}" if near and where == folder.path else ""
             hint = hint or (f": near it are {', '.join(near)}" if near else "")
             raise ConfigError(f"{path} holds no run (no .hydra/config.yaml){hint}")
+        if reason := folder.unreadable():
+            raise ConfigError(reason)
         return folder
+
+    def unreadable(self) -> str | None:
+        """Why this version of genexp cannot read the run, and which commit can; None if it can."""
+        status = self.status()
+        version = status.get("versions", {}).get("genexp")
+        if version is None or tuple(map(int, version.split(".")[:2])) >= OLDEST:
+            return None
+        commit = status.get("git", {}).get("commit")
+        reader = f"commit {commit} of genexp reads it" if commit else f"genexp {version} reads it"
+        return f"{self.path} was written by genexp {version}, whose classes have other names in {__version__}; {reader}"
 
     @property
     def config_file(self) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from yaml import YAMLError
 
 from genexp.record.errors import ConfigError
 
@@ -17,6 +18,10 @@ ALLOWED = (
     "pytorch_lightning.",
 )
 """What ``_target_`` may name. Not all of torch: ``torch.load`` and others execute what they read."""
+CONFIG_DIR = "GENEXP_CONFIG_DIR"
+"""Environment variable with the user's own config folder, as ``--config-dir`` names it."""
+ALLOW = "GENEXP_ALLOW_TARGETS"
+"""Environment variable with further modules that the user trusts, separated by commas."""
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -34,9 +39,38 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def allowed_prefixes(extra: Sequence[str]) -> tuple[str, ...]:
-    """The allow-list, with the modules in ``extra`` and in the environment variable GENEXP_ALLOW_TARGETS."""
-    named = [*extra, *os.environ.get("GENEXP_ALLOW_TARGETS", "").split(",")]
+    """The allow-list, with the modules in ``extra`` and those of the environment variable :data:`ALLOW`."""
+    named = [*extra, *os.environ.get(ALLOW, "").split(",")]
     return ALLOWED + tuple(name.strip().rstrip(".") + "." for name in named if name.strip())
+
+
+def use_config_dir(folder: str) -> None:
+    """Take up the user's own config folder for this process and those that it starts: its options count among the metrics that
+    fit, and the modules that its ``genexp.yaml`` trusts may be named in ``_target_``. A run folder never has such a say.
+
+    Args:
+        folder: of configs. Its file ``genexp.yaml``, if there is one, holds ``allow_targets: [modules]``.
+
+    Raises:
+        ConfigError: there is no such folder, or the file says anything else.
+    """
+    if not os.path.isdir(folder):
+        raise ConfigError(f"--config-dir {folder}: there is no such folder")
+    os.environ[CONFIG_DIR] = os.path.abspath(folder)
+    path = os.path.join(folder, "genexp.yaml")
+    if not os.path.isfile(path):
+        return
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    right = "must hold allow_targets, a list of modules, e.g. allow_targets: [mymodels]"
+    if not isinstance(settings, dict) or set(settings) != {"allow_targets"}:
+        raise ConfigError(f"{path}: {right}")
+    modules = settings["allow_targets"]
+    if not isinstance(modules, list) or not all(isinstance(name, str) and name.strip() for name in modules):
+        raise ConfigError(f"{path}: allow_targets={modules}: {right}")
+    os.environ[ALLOW] = ",".join(dict.fromkeys([*filter(None, os.environ.get(ALLOW, "").split(",")), *modules]))
 
 
 def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
@@ -55,7 +89,8 @@ def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
         if not target.startswith(prefixes):
             raise ConfigError(
                 f"{key}={target} is not among the modules that a config may name ({', '.join(ALLOWED)}). "
-                f"If you trust it: allow_targets=[{target.split('.')[0]}] or GENEXP_ALLOW_TARGETS={target.split('.')[0]}"
+                f"If you trust it: allow_targets=[{target.split('.')[0]}], or once and for all in genexp.yaml of a folder that "
+                f"--config-dir names, or GENEXP_ALLOW_TARGETS={target.split('.')[0]}"
             )
 
 

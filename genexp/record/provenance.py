@@ -10,8 +10,9 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
+from genexp import __version__
+
 PACKAGES = (
-    "genexp",
     "torch",
     "torchvision",
     "pytorch-lightning",
@@ -20,7 +21,7 @@ PACKAGES = (
     "torch-fidelity",
     "numpy",
 )
-"""Whose versions ``status.json`` names; ``packages.txt`` has them all."""
+"""Whose versions ``status.json`` names beside that of genexp; ``packages.txt`` has them all."""
 SOURCES = (".py", ".yaml", ".yml", ".toml", ".sh")
 """Files that a patch holds though they are new."""
 
@@ -61,7 +62,7 @@ def environment(folder: Path) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "python": platform.python_version(),
         "machine": machine(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"genexp": __version__, **{package: version(package) for package in PACKAGES}},
         "git": code,
         "git_here": here,
     }

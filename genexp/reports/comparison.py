@@ -16,6 +16,7 @@ from rich.table import Table
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import BOOKKEEPING, flatten, without
+from genexp.record.values import is_nll, words
 from genexp.reports.tables import ARROWS, figure, protocol_text
 
 NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
@@ -24,22 +25,29 @@ NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
 
 @dataclass
 class Column:
-    """One metric under one protocol."""
+    """One metric under one protocol: what all its records share.
 
-    key: str
+    Attributes:
+        about: a record.
+        protocol: of the records, with what the weights had seen.
+    """
+
+    about: dict[str, Any]
     protocol: dict[str, Any]
-    direction: str | None
-    kind: str
     values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Values of the seeds, by row."""
     errors: dict[int, list[float | None]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def key(self) -> str:
+        return self.about["key"]
 
     def text(self, row: int) -> str:
         """The mean over seeds ± standard deviation, or one value ± standard error; ``≤`` before a bound."""
         values = self.values.get(row)
         if not values:
             return "-"
-        bound = "≤ " if self.kind == "bound" else ""
+        bound = "≤ " if self.about["kind"] == "bound" else ""
         return bound + figure(*self.mean(row))
 
     def mean(self, row: int) -> tuple[float, float | None]:
@@ -50,9 +58,9 @@ class Column:
     def best(self) -> int | None:
         """The row with the best mean; None if there are not two to compare, or no value is better than others."""
         means = {row: statistics.mean(values) for row, values in self.values.items() if values}
-        if len(means) < 2 or self.direction is None:
+        if len(means) < 2 or self.about["direction"] is None:
             return None
-        return (min if self.direction == "min" else max)(means, key=means.__getitem__)
+        return (min if self.about["direction"] == "min" else max)(means, key=means.__getitem__)
 
 
 def find_runs(paths: Sequence[str]) -> list[RunFolder]:
@@ -133,7 +141,12 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
     Raises:
         ConfigError: there is no run, or none with metrics.
     """
-    runs = find_runs(paths)
+    runs = []
+    for run in find_runs(paths):
+        if reason := run.unreadable():
+            console.print(f"  left out: {reason}", highlight=False, soft_wrap=True)
+        else:
+            runs.append(run)
     done = [run for run in runs if run.metrics()]
     for run in runs:
         if run not in done:
@@ -144,7 +157,9 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
                 soft_wrap=True,
             )
     if not done:
-        raise ConfigError(f"none of the {len(runs)} runs has metrics yet")
+        raise ConfigError(
+            f"none of the {len(runs)} runs has metrics yet" if runs else "this version reads none of the runs"
+        )
     configurations = [configuration(run) for run in done]
     keys = differences(configurations)
     identities = [tuple(sorted(c.items())) for c in configurations]
@@ -184,8 +199,10 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
             shared = {k: v for k, v in column.protocol.items() if all(t.protocol.get(k) == v for t in twins)}
             own = {k: v for k, v in column.protocol.items() if k not in shared}
             notes.append(f"{column.key}{mark}: {protocol_text(own)}")
-        name, _, protocol = column.key.removeprefix("test/").partition("_")
-        heads.append(f"{name} {ARROWS[column.direction]}\n{protocol}{mark}")
+        about = column.about
+        split = "" if about["split"] == "test" else f"{about['split']}/"
+        own = "_".join(words(about["kind"], about["unit"], about["settings"]))
+        heads.append(f"{split}{about['quantity']} {ARROWS[about['direction']]}\n{own}{mark}")
     bests = [column.best() for column in columns]
     lines: list[list[str]] = []
     for i in range(len(found.configurations)):
@@ -238,9 +255,9 @@ def _tables(heads: list[str], lines: list[list[str]], labels: int, width: int) -
 
 
 def _customary(record: dict[str, Any]) -> bool:
-    """False for the likelihood in the unit that is less usual for such data: nats if they are binary, else bits/dim."""
+    """False for the likelihood in the unit that is less usual for such data: usual are nats if they are binary, else bits/dim."""
     levels = record["protocol"].get("levels")
-    return not (levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
+    return not (is_nll(record) and levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
 
 
 def make_columns(runs: list[RunFolder], rows: list[int], wanted: Callable[[dict[str, Any]], bool]) -> list[Column]:
@@ -253,8 +270,8 @@ def make_columns(runs: list[RunFolder], rows: list[int], wanted: Callable[[dict[
                 continue
             protocol = {**record["protocol"], "checkpoint": record["checkpoint"], "ema": record["ema"]}
             identity = json.dumps([record["key"], protocol], sort_keys=True)
-            column = columns.setdefault(identity, Column(record["key"], protocol, record["direction"], record["kind"]))
+            column = columns.setdefault(identity, Column(record, protocol))
             column.values[row].append(record["value"])
             column.errors[row].append(record["stderr"])
     order = {"exact": 0, "bound": 1, "estimate": 2}
-    return sorted(columns.values(), key=lambda c: order[c.kind])
+    return sorted(columns.values(), key=lambda c: order[c.about["kind"]])

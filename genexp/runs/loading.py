@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from genexp.families.base import GenerativeModule
@@ -23,7 +22,8 @@ def load(run: str | Path, checkpoint: str = "best", allow_targets: tuple[str, ..
         allow_targets: modules outside genexp and torch whose classes the run's config may name.
 
     Raises:
-        ConfigError: the folder holds no run or no such checkpoint, or its config names a module that is not allowed.
+        ConfigError: the folder holds no run or no such checkpoint, another version of genexp wrote it, or its config names a
+            module that is not allowed.
         CorruptCheckpoint: the file is damaged.
     """
     folder = RunFolder.existing(run)
@@ -45,27 +45,14 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
     return model.eval()
 
 
-def device_of(accelerator: str) -> torch.device:
-    """The device that ``trainer.accelerator`` stands for.
-
-    Raises:
-        ConfigError: a GPU is asked for and there is none.
-    """
-    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    if accelerator in ("gpu", "cuda") and not gpu:
-        raise ConfigError(f"trainer.accelerator={accelerator}: no GPU is available; use cpu or auto")
-    return torch.device("cuda" if gpu else "cpu")
-
-
 def about_checkpoint(model: GenerativeModule, config: DictConfig, folder: RunFolder, checkpoint: str) -> dict[str, Any]:
     """What the record of a value says of the weights it was computed with."""
-    selection, half_life = "last", config.training.get("ema_half_life_images")
-    if checkpoint == "best" and config.training.monitor:
-        selection = folder.status().get("selection", f"smallest {config.training.monitor}")  # of earlier versions
+    half_life = config.training.ema_half_life_images
+    is_selected = checkpoint == "best" and config.training.monitor
     return {
         "checkpoint": checkpoint,
-        "selection": selection,
-        "ema": f"half-life of {half_life} images" if half_life else config.training.get("ema_decay") or False,
+        "selection": folder.status()["selection"] if is_selected else "last",
+        "ema": f"half-life of {half_life} images" if half_life else config.training.ema_decay or False,
         "images_seen": model.images_seen,
         "train_seed": config.seed,
     }

@@ -1,15 +1,17 @@
-"""Metrics of the validation split while a run trains, as ``config.monitors`` names them."""
+"""Metrics of the validation split while a run trains."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from omegaconf import DictConfig
+import torch
 from rich.console import Console
 
 from genexp.families.base import GenerativeModule
+from genexp.metrics.base import Metric
 from genexp.record.errors import ConfigError
-from genexp.runs.evaluate import choose_metrics, compute
-from genexp.runs.trainer import make_trainer
+from genexp.record.values import Direction
+from genexp.runs.evaluate import compute
 
 WORDS = {"min": "smallest", "max": "largest"}
 
@@ -19,29 +21,33 @@ class Monitoring:
     known before training begins.
 
     Args:
-        config: the composed config.
-        model: untrained.
+        metrics: by name.
+        model: untrained, on the CPU.
         data: its data module, set up.
         losses: names ``val/...`` of what every validation measures anyway.
-        console: where to write.
+        seed: keys all draws.
+        device: that training will use.
 
     Raises:
-        ConfigError: a metric does not fit, or cannot be computed.
+        ConfigError: a metric cannot be computed.
     """
 
     def __init__(
-        self, config: DictConfig, model: GenerativeModule, data: Any, losses: Sequence[str], console: Console
+        self,
+        metrics: Mapping[str, Metric],
+        model: GenerativeModule,
+        data: Any,
+        losses: Sequence[str],
+        seed: int,
+        device: torch.device,
     ) -> None:
-        self.data, self.seed = data, config.seed
-        self.directions: dict[str, Literal["min", "max"] | None] = dict.fromkeys(losses, "min")
+        self.metrics, self.data, self.seed = metrics, data, seed
+        self.directions: dict[str, Direction | None] = dict.fromkeys(losses, "min")
         """Whether the smallest or the largest is best, or neither, of every validation value by its name ``val/...``."""
         self.names: list[str] = []
         """Those of the metrics."""
-        self.metrics = {}
-        if config.get("monitors"):
-            self.metrics = choose_metrics(config, model, data, list(config.allow_targets), console, "monitors")
+        if metrics:
             try:
-                device = make_trainer(config, model, logger=False).strategy.root_device
                 self.names = list(self.measure(model.to(device)))
             except (OSError, ValueError, RuntimeError) as error:
                 raise ConfigError(f"monitors: {' '.join(str(error).split())}") from error
@@ -49,11 +55,10 @@ class Monitoring:
 
     def measure(self, model: GenerativeModule) -> dict[str, float]:
         """Values by name ``val/...``, with the same draws every time."""
-        quiet = Console(quiet=True)
         values = {}
-        for record in compute(model, self.data, self.metrics, "validation", self.seed, {}, quiet):
-            name = f"val/{record['key'].removeprefix('validation/')}"
-            values[name], self.directions[name] = record["value"], record["direction"]
+        for value in compute(model, self.data, self.metrics, "validation", self.seed, Console(quiet=True)):
+            name = replace(value, split="val").key
+            values[name], self.directions[name] = value.value, value.direction
         return values
 
     def selection(self, monitor: str | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.exceptions import OptunaError
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial
@@ -43,16 +43,16 @@ def make(name: str, node: Mapping[str, Any], extra: Sequence[str] = (), **argume
     return instantiate(config, f"hydra.sweeper.{name}", ["optuna", *extra], **arguments)
 
 
-def open_trial(where: DictConfig) -> tuple[Trial, set[int]]:
+def open_trial(where: Mapping[str, Any]) -> tuple[Trial, set[int]]:
     """The trial that a run is, in the run's own process, and the steps that it has values of.
 
     Args:
         where: ``storage``, ``study`` and ``number``.
     """
-    study = optuna.load_study(study_name=where.study, storage=connect(where.storage), sampler=RandomSampler())
+    study = optuna.load_study(study_name=where["study"], storage=connect(where["storage"]), sampler=RandomSampler())
     if (node := study.user_attrs["pruner"]) is not None:
         study.pruner = make("pruner", node, study.user_attrs["allow_targets"])
     else:
         study.pruner = optuna.pruners.NopPruner()
-    frozen = study.get_trials(deepcopy=False)[where.number]
+    frozen = study.get_trials(deepcopy=False)[where["number"]]
     return Trial(study, frozen._trial_id), set(frozen.intermediate_values)

@@ -1,40 +1,33 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
-import logging
 import shlex
 import sys
 import time
 import traceback
-import warnings
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.pruning import Pruned
-from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Interrupted, Stop
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Metric
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.networks.autoregressive.base import AutoregressiveNetwork
-from genexp.probability.randomness import key
-from genexp.record.errors import SPLITS, ConfigError, nearest
+from genexp.record.errors import SPLITS, ConfigError
 from genexp.record.folder import RunFolder
-from genexp.record.instantiate import instantiate
 from genexp.record.provenance import now
 from genexp.reports.tables import changed_settings, metrics_table, verdict
-from genexp.runs import trainer as scale
-from genexp.runs.evaluate import choose_metrics, compute
-from genexp.runs.fit import LIMITS, fit, reports_to_trial
-from genexp.runs.loading import about_checkpoint, device_of, load_model
-from genexp.runs.monitoring import Monitoring
+from genexp.runs import first_stage
+from genexp.runs.assemble import Assembled, assemble
+from genexp.runs.evaluate import compute, records
+from genexp.runs.fit import fit
+from genexp.runs.loading import about_checkpoint, load_model
+from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, last_good
 from genexp.runs.slurm import is_restarted, requeue
-from genexp.tracking import wandb_logger as tracking
+from genexp.runs.train_config import Training, logging_of
+from genexp.tracking import wandb_logger
 
 
 def train(
@@ -63,9 +56,12 @@ def train(
     """
     if rank_zero_only.rank:  # a further process of a distributed run: the first one keeps the record
         quiet = Console(quiet=True)
-        model, data, _, monitoring = prepare(config, quiet)
         with Stop() as stop:
-            fit(config, model, data, monitoring, folder, [], quiet, stop, last_good(folder, quiet))
+            run = assemble(config, folder, stop, quiet)
+            resumed = last_good(folder, quiet)
+            if resumed is None:
+                first_stage.adopt(config, run.model)
+            fit(run, [], stop, resumed)
         return
     with Stop() as stop, folder.lock():
         if folder.holds_run():
@@ -74,8 +70,9 @@ def train(
                 raise ConfigError(
                     f"name={config.name}: {folder.path} already holds a run ({state}); choose another name, or resume=true"
                 )
-            check_same(folder.config(), config, str(folder.path))
-            if state == "done" and _same_end(folder.config(), config):
+            stored = RunFolder.existing(folder.path).config()
+            check_same(stored, config, str(folder.path))
+            if state == "done" and Training.of(stored).end == Training.of(config).end:
                 console.print(f"[bold]{folder.path}[/bold] is done", highlight=False, soft_wrap=True)
                 return
         try:
@@ -93,14 +90,16 @@ def _train(
     console: Console,
     stop: Stop,
 ) -> None:
-    model, data, metrics, monitoring = prepare(config, console)
+    run = assemble(config, folder, stop, console)
     before = folder.status() if folder.holds_run() else {}
     resumed = last_good(folder, console) if before else None
-    entries: dict[str, Any] = {"data_checksums": {split: data.fingerprint(split) for split in SPLITS}}
-    entries["selection"] = monitoring.selection(config.training.monitor)
+    if resumed is None:
+        first_stage.adopt(config, run.model)
+    entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
+    entries["selection"] = run.monitoring.selection(run.training.monitor)
     if before:
         if entries["data_checksums"] != before.get("data_checksums"):
-            raise ConfigError(f"data={data.name}: not the data that the run in {folder.path} was trained on")
+            raise ConfigError(f"data={run.data.name}: not the data that the run in {folder.path} was trained on")
         images = resumed[1]["images_seen"] if resumed else 0
         again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
         entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
@@ -111,19 +110,20 @@ def _train(
     loggers: list[Any] = []
     failed = True
     minutes = before.get("minutes", 0.0)
+    settings, record = logging_of(config)
     try:
-        loggers += tracking.make_loggers(config, folder, console)
-        tracking.watch(config, loggers, model)
-        console.print(f"[bold]{folder.path}[/bold]  {_describe(model, data)}", highlight=False, soft_wrap=True)
+        loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
+        wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
+        console.print(f"[bold]{folder.path}[/bold]  {_describe(run.model, run.data)}", highlight=False, soft_wrap=True)
         started = time.monotonic()
         try:
-            trainer = fit(config, model, data, monitoring, folder, loggers, console, stop, resumed)
+            fit(run, loggers, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
             folder.set_status("running", minutes=round(minutes, 3))
-        records = finish(config, data, metrics, folder, trainer, console)
-        console.print(metrics_table(records, title=f"{folder.path}: {minutes:.1f} min"))
-        folder.set_status("done", verdict=judge(config, records, overrides, console))
+        final = finish(config, run, folder, console)
+        console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
+        folder.set_status("done", verdict=judge(config, final, overrides, console))
         failed = False
     except Interrupted as interrupted:
         folder.set_status("interrupted", error=str(interrupted))
@@ -137,69 +137,19 @@ def _train(
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        tracking.finish(loggers, folder, failed, console)
+        wandb_logger.finish(loggers, folder, failed, console)
 
 
-def _same_end(stored: DictConfig, new: DictConfig) -> bool:
-    return all(stored.training[key] == new.training[key] for key in LIMITS)
-
-
-def prepare(config: DictConfig, console: Console) -> tuple[GenerativeModule, Any, dict[str, Metric], Monitoring]:
-    """Build everything and try one batch, so that whatever is wrong is found before training.
-
-    Raises:
-        ConfigError: naming what is wrong.
-    """
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-    warnings.filterwarnings("ignore", "The `srun` command is available")  # one process on a cluster is a choice
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    extra = list(config.allow_targets)
-    device_of(config.trainer.accelerator)
-    data = instantiate(config, "data", extra)
-    seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
-    model = instantiate(config, "model", extra)
-    scale.check(config, model, console)
-    try:
-        data.prepare_data()
-        data.setup()
-        x, y = next(iter(data.loader("validation", 2)))
-        with model.evaluating(), torch.no_grad():
-            losses = [f"val/{name}" for name in model.loss(x, y)]
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"data={config.data.name}: {' '.join(str(error).split())}") from error
-    metrics = choose_metrics(config, model, data, extra, console)
-    monitoring = Monitoring(config, model, data, losses, console)
-    names = list(monitoring.directions)
-    watched = {"training.monitor": config.training.monitor}
-    if reports_to_trial(config):
-        watched["hydra.sweeper.metric"] = config.trial.metric
-    for name, metric in watched.items():
-        if metric is not None and metric not in names:
-            raise ConfigError(f"{name}={metric}: must be one of {', '.join(names)}.{nearest(metric, names)}")
-        if metric is not None and monitoring.directions[metric] is None:
-            raise ConfigError(f"{name}={metric}: neither small nor large values of it are the better ones")
-    return model, data, metrics, monitoring
-
-
-def finish(
-    config: DictConfig,
-    data: Any,
-    metrics: dict[str, Metric],
-    folder: RunFolder,
-    trainer: Trainer,
-    console: Console,
-) -> list[dict[str, Any]]:
+def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
     """Evaluate the best checkpoint and draw its final samples."""
-    model = load_model(folder, config, "best", list(config.allow_targets)).to(trainer.strategy.root_device)
-    grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
-    with sampling_bar(model, console):
-        grid.draw(trainer, model, "final")
-        grid.draw_traversals(trainer, model, "final")
-    about = about_checkpoint(model, config, folder, "best")
-    records = compute(model, data, metrics, config.evaluation.split, config.seed, about, console)
-    folder.add_metrics(records)
-    return records
+    model = load_model(folder, config, "best", list(config.allow_targets)).to(run.trainer.strategy.root_device)
+    with shown(model, console):
+        run.grid.draw(run.trainer, model, "final")
+        run.grid.draw_traversals(run.trainer, model, "final")
+    values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, console)
+    final = records(values, config.seed, about_checkpoint(model, config, folder, "best"))
+    folder.add_metrics(final)
+    return final
 
 
 def _describe(model: GenerativeModule, data: Any) -> str:

@@ -1,11 +1,12 @@
 """How a run is spread over processes, precision, memory and compiled code. Nothing here changes what is learnt."""
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.strategies import ModelParallelStrategy, StrategyRegistry
@@ -20,8 +21,7 @@ from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.normalisation import synchronised, unsynchronised
 from genexp.record.checkpoint import AtomicCheckpointIO, verify
 from genexp.record.errors import ConfigError, check_choice
-from genexp.record.instantiate import instantiate
-from genexp.runs.loading import device_of
+from genexp.runs.train_config import Training
 
 ALWAYS: dict[str, Any] = {
     "use_distributed_sampler": False,  # the data cut their batches themselves
@@ -29,6 +29,8 @@ ALWAYS: dict[str, Any] = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "enable_checkpointing": False,  # a callback of ours does it
+    "max_epochs": -1,  # the clock stops it
+    "logger": False,  # a run that has begun sets its own
 }
 """Settings of every trainer."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -90,63 +92,67 @@ class FullyShardedStrategy(ModelParallelStrategy):
         return super().load_checkpoint(checkpoint_path, weights_only=True)
 
 
-def make_trainer(config: DictConfig, model: GenerativeModule, **arguments: Any) -> Any:
-    """The trainer that the config describes, with what this model needs of it.
+def device_of(accelerator: str) -> torch.device:
+    """The device that ``trainer.accelerator`` stands for.
 
     Raises:
-        ConfigError: the settings do not go together.
+        ConfigError: a GPU is asked for and there is none.
     """
-    training, settings = config.training, config.trainer
-    arguments["plugins"] = plugins = [AtomicCheckpointIO()]
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not gpu:
+        raise ConfigError(f"trainer.accelerator={accelerator}: no GPU is available; use cpu or auto")
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def trainer_arguments(settings: Mapping[str, Any], training: Training, model: GenerativeModule) -> dict[str, Any]:
+    """What Lightning's trainer is called with beside ``settings``.
+
+    Args:
+        settings: ``conf/trainer`` as composed.
+        training: of the run.
+        model: steps its optimizers itself, or does not.
+    """
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    arguments: dict[str, Any] = {
+        **ALWAYS,
+        "check_val_every_n_epoch": training.validate_every_epochs,
+        "log_every_n_steps": training.log_every_steps,
+        "plugins": plugins,
+    }
     if model.automatic_optimization:
         arguments["accumulate_grad_batches"] = training.accumulate_batches
         arguments["gradient_clip_val"] = training.gradient_clip_norm
     else:
         if settings.get("strategy") in DDP:  # a player's backward pass leaves out the other's parameters
-            arguments["strategy"] = f"{settings.strategy}_find_unused_parameters_true"
+            arguments["strategy"] = f"{settings['strategy']}_find_unused_parameters_true"
         if settings.get("precision") == "16-mixed":
             arguments["precision"] = None
-            plugins.append(ScalerPerOptimizer("cuda", len(model.configure_optimizers()[0])))
-    if settings.get("sync_batchnorm") and device_of(settings.accelerator).type == "cpu":
+            plugins.append(ScalerPerOptimizer("cuda", len(model.players)))
+    if settings.get("sync_batchnorm") and device_of(settings["accelerator"]).type == "cpu":
         plugins.append(CPUBatchNormSync())
-    return instantiate(config, "trainer", list(config.allow_targets), **ALWAYS, **arguments)
+    return arguments
 
 
-def check(config: DictConfig, model: GenerativeModule, console: Console) -> None:
-    """Refuse what cannot work, before training.
+def check_settings(settings: Mapping[str, Any], training: Training, model: GenerativeModule) -> None:
+    """Refuse what cannot work, before the trainer is made.
+
+    Args:
+        settings: ``conf/trainer`` as composed.
+        training: of the run.
+        model: untrained.
 
     Raises:
         ConfigError: naming the key and what would be right.
     """
-    training, settings = config.training, config.trainer
     name = type(model).__name__
-    if not (isinstance(training.accumulate_batches, int) and training.accumulate_batches >= 1):
-        raise ConfigError(
-            f"training.accumulate_batches={training.accumulate_batches}: must be a whole number of at least 1"
-        )
     check_clipping(training.gradient_clip_norm, model)
     check_choice("trainer.precision", settings.get("precision"), PRECISIONS)
     strategy = settings.get("strategy", "auto")
     if isinstance(strategy, str):
         check_choice("trainer.strategy", strategy, ["auto", *StrategyRegistry.available_strategies()])
-    device = device_of(settings.accelerator)
-    if device.type == "cpu" and settings.precision == "16-mixed":
+    device = device_of(settings["accelerator"])
+    if device.type == "cpu" and settings["precision"] == "16-mixed":
         raise ConfigError("trainer.precision=16-mixed needs a GPU; on a CPU use 32-true or bf16-mixed")
-    trainer = make_trainer(config, model, logger=False)
-    if trainer.world_size > 1 and strategy == "auto":
-        raise ConfigError(f"trainer.strategy: {trainer.world_size} processes need one; use trainer=ddp or trainer=fsdp")
-    if isinstance(trainer.strategy, ModelParallelStrategy):
-        # networks return views; nothing here changes an output in place, which is what the warning is about
-        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-        if not model.automatic_optimization:
-            raise ConfigError(
-                f"trainer.strategy: {name} steps two optimizers in turn, which FSDP does not do; use trainer=ddp"
-            )
-        if has_batch_norm(model):
-            raise ConfigError("trainer.strategy: FSDP does not synchronise batch normalisation; use trainer=ddp")
-        for key in ("ema_decay", "ema_half_life_images"):
-            if training.get(key) is not None:
-                raise ConfigError(f"training.{key}: FSDP does not average the weights; set null, or use trainer=ddp")
     if training.activation_checkpointing and not recomputable(model):
         raise ConfigError(
             f"training.activation_checkpointing=true: {name} has no part that could be recomputed (blocks or longer "
@@ -157,14 +163,40 @@ def check(config: DictConfig, model: GenerativeModule, console: Console) -> None
             f"training.compile=true: {name} differentiates its networks twice here (penalties on gradients), which "
             "torch.compile does not do; set false, or leave them out"
         )
-    if settings.precision == "bf16-mixed" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+
+
+def check_trainer(
+    trainer: Trainer, settings: Mapping[str, Any], training: Training, model: GenerativeModule, console: Console
+) -> None:
+    """Refuse processes and precision that cannot work with this model; arguments as of :func:`check_settings`, and the trainer
+    that they made.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
+    if trainer.world_size > 1 and settings.get("strategy", "auto") == "auto":
+        raise ConfigError(f"trainer.strategy: {trainer.world_size} processes need one; use trainer=ddp or trainer=fsdp")
+    if isinstance(trainer.strategy, ModelParallelStrategy):
+        # networks return views; nothing here changes an output in place, which is what the warning is about
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+        if not model.automatic_optimization:
+            raise ConfigError(
+                f"trainer.strategy: {type(model).__name__} steps two optimizers in turn, which FSDP does not do; use trainer=ddp"
+            )
+        if has_batch_norm(model):
+            raise ConfigError("trainer.strategy: FSDP does not synchronise batch normalisation; use trainer=ddp")
+        for key in ("ema_decay", "ema_half_life_images"):
+            if getattr(training, key) is not None:
+                raise ConfigError(f"training.{key}: FSDP does not average the weights; set null, or use trainer=ddp")
+    is_slow = settings["precision"] == "bf16-mixed" and trainer.strategy.root_device.type == "cpu"
+    if is_slow and not torch.cpu._is_avx512_bf16_supported():
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
 
 
 def check_clipping(norm: Any, model: GenerativeModule) -> None:
     """Refuse norms of gradients that are not positive, or of players that the family does not have."""
-    norms = dict(norm) if OmegaConf.is_dict(norm) else {None: norm}
-    if OmegaConf.is_dict(norm) and not model.players:
+    norms = norm if isinstance(norm, dict) else {None: norm}
+    if isinstance(norm, dict) and not model.players:
         name = type(model).__name__
         raise ConfigError(f"training.gradient_clip_norm={norm}: {name} has one optimizer; give one number")
     for player, value in norms.items():
@@ -175,13 +207,12 @@ def check_clipping(norm: Any, model: GenerativeModule) -> None:
             raise ConfigError(f"{key}={value}: must be a positive number, or null")
 
 
-def apply(config: DictConfig, model: GenerativeModule) -> None:
-    """Set the model up as ``config.training`` says: steps of several batches, activation checkpointing, compilation."""
-    training = config.training
+def apply(training: Training, model: GenerativeModule) -> None:
+    """Set the model up as the settings say: steps of several batches, activation checkpointing, compilation."""
     model.accumulate_batches = training.accumulate_batches
     norm = training.gradient_clip_norm
     for player in model.players:
-        model.gradient_clip_norms[player] = norm.get(player) if OmegaConf.is_dict(norm) else norm
+        model.gradient_clip_norms[player] = norm.get(player) if isinstance(norm, dict) else norm
     if training.activation_checkpointing:
         for module in recomputable(model):
             if isinstance(module, nn.Sequential):

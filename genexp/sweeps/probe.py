@@ -13,7 +13,8 @@ from pytorch_lightning import Callback, Trainer
 
 from genexp.families.base import GenerativeModule
 from genexp.record.instantiate import instantiate
-from genexp.runs.trainer import make_trainer
+from genexp.runs.assemble import make_trainer
+from genexp.runs.train_config import Training
 
 WARM_UP_STEPS = 3
 MOST_STEPS = 30
@@ -47,8 +48,8 @@ def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
         data.prepare_data()
         data.setup()
         watch = Stopwatch()
-        settings = {"max_epochs": -1, "limit_val_batches": 0, "callbacks": [watch], "logger": False}
-        trainer = make_trainer(config, model, default_root_dir=folder, **settings)
+        training = Training.of(config)
+        trainer = make_trainer(config, training, model, folder, limit_val_batches=0, callbacks=[watch])
         trainer.fit(model, datamodule=data)
     except Exception:  # the run itself tells of it, and better
         return None

@@ -5,14 +5,16 @@ import json
 import netrc
 import os
 import time
+from collections.abc import Mapping
 from http.client import HTTPException
 from math import log
 from secrets import token_hex
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
@@ -20,7 +22,7 @@ from genexp.families.base import GenerativeModule
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
-from genexp.reports.plots import NLL
+from genexp.record.values import is_nll
 from genexp.reports.tables import common_protocol, protocol_text
 from genexp.tracking.wandb_files import next_step, parts
 
@@ -57,49 +59,47 @@ def obstacle(timeout_s: float = 5.0) -> str | None:
     return None if known else f"{host} does not accept the API key"
 
 
-def make_loggers(config: DictConfig, folder: RunFolder, console: Console) -> list[Logger]:
-    """The loggers that the config asks for, given the whole config to record.
+def make_loggers(
+    settings: Mapping[str, Any] | None, record: Mapping[str, Any], folder: RunFolder, extra: list[str], console: Console
+) -> list[Logger]:
+    """The logger of a run, given what it is to record.
 
     A run folder keeps the id of its W&B run in ``status.json``: whatever comes later, a resumption or an evaluation, online or
     offline, continues the same W&B run.
 
     Args:
-        config: the composed config.
+        settings: ``conf/logger/wandb`` as composed; None for no logger.
+        record: the resolved config of the run, without its loggers.
         folder: the run folder; W&B's own files go there.
+        extra: further modules that the user trusts.
         console: where to say that logging is offline.
 
     Returns:
         One W&B logger, or none.
     """
-    if config.logger.wandb is None:
+    if settings is None:
         return []
-    config = config.copy()
-    OmegaConf.set_struct(config, False)
-    settings = config.logger.wandb
-    settings.pop("watch", None)
-    mode = os.environ.get("WANDB_MODE", settings.mode)
+    settings = {name: value for name, value in settings.items() if name != "watch"}
+    mode = os.environ.get("WANDB_MODE", settings["mode"])
     os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_DATA_DIR"] = str((folder.path / "wandb").absolute())  # tables wait for their upload there
-    settings.group = settings.group or config.get("group")
-    settings.save_dir = str(folder.path.absolute())  # the process that writes there may have another working folder
+    settings["save_dir"] = str(folder.path.absolute())  # the process that writes there may have another working folder
     status = folder.status()
     earlier = status.get("wandb", {})
-    settings.id = earlier.get("id") or token_hex(4)
-    record = OmegaConf.to_container(config, resolve=True)
-    del record["logger"]
-    record["run"] = {key: status[key] for key in RECORDED if key in status}
-    record["run"]["folder"] = str(folder.path)
+    settings["id"] = earlier.get("id") or token_hex(4)
+    about = {key: status[key] for key in RECORDED if key in status}
+    record = {**record, "run": {**about, "folder": str(folder.path)}}
     if mode == "online" and (problem := obstacle()):
         console.print(f"  W&B: {problem}; logging offline", highlight=False, soft_wrap=True)
         mode = "offline"
-    settings.mode = mode
+    settings["mode"] = mode
     # W&B names its folders by the second: another one within the same second would overwrite the first
     while any(
-        part.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{settings.id}") for part in parts(folder.path)
+        part.parent.name.endswith(f"{time.strftime('%Y%m%d_%H%M%S')}-{settings['id']}") for part in parts(folder.path)
     ):
         time.sleep(0.1)
     step = next_step(folder.path) if mode == "offline" else 0
-    logger = instantiate(config, "logger.wandb", config.allow_targets)
+    logger = instantiate(OmegaConf.create({"logger": {"wandb": settings}}), "logger.wandb", extra)
     try:
         logger.log_hyperparams(record)  # begins the W&B run
     except Exception as error:
@@ -114,18 +114,16 @@ def make_loggers(config: DictConfig, folder: RunFolder, console: Console) -> lis
     for name, direction in DIRECTIONS.items():
         logger.experiment.define_metric(f"val/{name}", step_metric="images", summary=f"{direction},last")
     if mode != "disabled":
-        entry = {"id": settings.id, "project": settings.project, "group": settings.group, "mode": mode}
+        entry = {name: settings[name] for name in ("id", "project", "group", "mode")}
         folder.set_status(status.get("state", "running"), wandb=entry | {"url": logger.experiment.url})
     return [logger]
 
 
-def watch(config: DictConfig, loggers: list[Logger], model: GenerativeModule) -> None:
-    """Log histograms of gradients, or of gradients and parameters, as ``logger.wandb.watch`` says."""
+def watch(loggers: list[Logger], model: GenerativeModule, what: str | None, every_steps: int) -> None:
+    """Log histograms of ``what``, gradients, parameters or all; nothing for None."""
     for logger in loggers:
-        if config.logger.wandb.watch is not None:
-            logger.watch(
-                model, log=config.logger.wandb.watch, log_freq=config.training.log_every_steps, log_graph=False
-            )
+        if what is not None:
+            logger.watch(model, log=what, log_freq=every_steps, log_graph=False)
 
 
 def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Console) -> None:
@@ -173,9 +171,9 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
         rows = [[*(r[c] for c in columns[:-1]), protocol_text(r["protocol"])] for r in records]
         logger.log_table("final_metrics", columns=columns, data=rows)
     bounds = sorted(
-        [found["split"], int(found["k"]), log(int(found["k"])), r["value"], r["stderr"]]
+        [r["split"], r["settings"]["k"], log(r["settings"]["k"]), r["value"], r["stderr"]]
         for r in records
-        if r["checkpoint"] == "best" and (found := NLL.fullmatch(r["key"])) and found["k"]
+        if r["checkpoint"] == "best" and is_nll(r) and r["unit"] == "nats" and "k" in r["settings"]
     )
     if bounds:
         logger.log_table("bounds", columns=["split", "k", "log k", "nats", "stderr"], data=bounds)
@@ -198,9 +196,12 @@ def cost(folder: RunFolder) -> dict[str, float]:
     return {"images": images, "cost/minutes": seconds / 60} | speed
 
 
-def add_evaluation(trained: DictConfig, folder: RunFolder, console: Console) -> None:
-    """Bring the W&B run of a run folder up to its ``metrics.json``, if it was logged with W&B."""
+def add_evaluation(
+    settings: Mapping[str, Any] | None, record: Mapping[str, Any], folder: RunFolder, extra: list[str], console: Console
+) -> None:
+    """Bring the W&B run of a run folder up to its ``metrics.json``, if it was logged with W&B; arguments as of
+    :func:`make_loggers`."""
     status = folder.status()
     if "wandb" in status:
-        loggers = make_loggers(trained, folder, console)
+        loggers = make_loggers(settings, record, folder, extra, console)
         finish(loggers, folder, status.get("state") != "done", console)

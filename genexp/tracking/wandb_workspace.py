@@ -7,8 +7,8 @@ from rich.console import Console
 
 from genexp.record.errors import SPLITS, ConfigError
 from genexp.record.provenance import write_atomically
+from genexp.record.values import is_nll
 from genexp.reports.comparison import find_runs
-from genexp.reports.plots import NLL
 from genexp.reports.tables import ARROWS
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
@@ -49,7 +49,7 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
     """The view: a ``wandb_workspaces.workspaces.Workspace`` with a panel for each of the records.
 
     Args:
-        records: final values as in ``metrics.json``, one for each key; likelihoods are told by their unit.
+        records: final values as in ``metrics.json``, one for each key.
         entity: W&B user or team.
         project: W&B project.
         name: of the view.
@@ -69,7 +69,8 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
             title=f"{record['key']}{kind}{unit} {ARROWS[record['direction']]}", metrics=[record["key"]]
         )
 
-    likelihoods = [r for r in records if r["unit"]]
+    likelihoods = [r for r in records if is_nll(r)]
+    others = [r for r in records if not is_nll(r)]
     likelihoods.sort(key=lambda r: list(LIKELIHOOD).index(r["kind"]))
     curves = [panels.LinePlot(title=f"val/{key}", x="images", y=[f"val/{key}"]) for key in ("loss", "elbo")]
     media = [
@@ -80,13 +81,13 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
         panels.BarPlot(title=title, metrics=[f"cost/{key}"])
         for key, title in (("minutes", "training, minutes"), ("images_per_second", "training, images/s"))
     ]
-    keys = {r["key"] for r in records}
+    keys = {(r["split"], r["quantity"]): r["key"] for r in records}
     planes = [
         panels.ScatterPlot(
-            title=f"{split}: distortion against rate, nats", x=f"{split}/rate_nats", y=f"{split}/distortion_nats"
+            title=f"{split}: distortion against rate, nats", x=keys[split, "rate"], y=keys[split, "distortion"]
         )
         for split in SPLITS
-        if {f"{split}/rate_nats", f"{split}/distortion_nats"} <= keys
+        if {(split, "rate"), (split, "distortion")} <= keys.keys()
     ]
     bounds = panels.CustomChart(
         query={"summaryTable": {"tableKey": "bounds"}},
@@ -96,8 +97,9 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
     )
     sections = {
         "Likelihood": [bar(r, f" ({LIKELIHOOD[r['kind']]})") for r in likelihoods],
-        "Bounds": planes + [bounds] * any(found["k"] for found in map(NLL.fullmatch, keys) if found),
-        "Sample quality": [bar(r, "") for r in records if not r["unit"]],
+        "Bounds": planes + [bounds] * any("k" in r["settings"] for r in likelihoods),
+        "Latents": [bar(r, "") for r in others if r["unit"]],
+        "Sample quality": [bar(r, "") for r in others if not r["unit"]],
         "Samples": media,
         "Cost": costs,
         "Training": curves,

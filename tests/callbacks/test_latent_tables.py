@@ -38,7 +38,7 @@ class Shown(LatentVariables):
         self.asked.append((z, y))
         return (2 * z + (0 if y is None else y[:, None])).view(-1, 1, 1, 2)
 
-    def decode(self, z, y, temperature):
+    def decode(self, z, y=None, *, temperature=1.0):
         return self.conditional_mean(z, y) + 100 * temperature
 
     sample_prior = log_prior = log_conditional = log_posterior = None
@@ -53,7 +53,7 @@ def test_interpolations_of_draws_go_from_one_draw_to_the_next(path):
     model = Shown()
     ends = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     model.sample_prior = lambda n: ends[:n]
-    table = prior_interpolations(model, torch.tensor([4, 5, 6]), rows=3, path=path, steps=5, temperature=0)
+    table = prior_interpolations(model, torch.tensor([4, 5, 6]), rows=3, path=path, steps=5, knobs={})
     assert torch.equal(table.z, path(ends[::2], ends[1::2], torch.linspace(0, 1, 5)))
     assert table.decoded.shape[:2] == (3, 5)
     assert table.rows == ["y=4", "y=5", "y=6"] and table.shown()[1] == ["0", "0.25", "0.5", "0.75", "1"]
@@ -62,7 +62,7 @@ def test_interpolations_of_draws_go_from_one_draw_to_the_next(path):
 @pytest.mark.parametrize("path", [linear, slerp])
 def test_interpolations_go_from_reconstruction_to_reconstruction(path):
     model, x = Shown(), images(6)
-    table = interpolations(model, x, None, None, path=path, steps=5, temperature=0)
+    table = interpolations(model, x, None, None, path=path, steps=5, knobs={})
     assert table.z.shape == (3, 5, 2) and table.decoded.shape == (3, 5, 1, 1, 2)
     assert torch.equal(table.decoded[:, 0], x[::2].float()) and torch.equal(table.decoded[:, -1], x[1::2].float())
     assert torch.equal(table.z, path(model.latent_mean(x[::2]), model.latent_mean(x[1::2]), torch.linspace(0, 1, 5)))
@@ -74,10 +74,10 @@ def test_interpolations_go_from_reconstruction_to_reconstruction(path):
 
 def test_a_row_has_one_label_and_a_temperature_draws():
     x, y = images(4), torch.tensor([3, 5, 7, 9])
-    table = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, temperature=0)
+    table = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, knobs={})
     expected = torch.stack([x[::2] + y[::2, None, None, None], x[1::2] + y[::2, None, None, None]], 1)
     assert torch.equal(table.decoded, expected.float()) and table.rows == ["y=3", "y=7"]
-    warm = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, temperature=0.5)
+    warm = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, knobs={"temperature": 0.5})
     assert torch.equal(warm.decoded, table.decoded + 50)
 
 
@@ -86,17 +86,17 @@ def test_a_traversal_changes_one_dimension_only():
     model.latent_dim = 4
     centre, used, values = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.5, 2.0, 0.0, 1.0]), [-3.0, 0.0, 3.0]
     model.conditional_mean = lambda z, y: z.view(-1, 1, 2, 2)
-    table = traversals(model, centre, None, used, "KL {:.2f}", rows=3, values=values, temperature=0)
+    table = traversals(model, centre, None, used, "KL {:.2f}", rows=3, values=values, knobs={})
     assert table.rows == ["z1  KL 2.00", "z3  KL 1.00", "z0  KL 0.50"] and table.columns == ["-3", "0", "3"]
     for row, dim in zip(table.z, (1, 3, 0), strict=True):
         assert row[:, dim].tolist() == values
         others = [d for d in range(4) if d != dim]
         assert torch.equal(row[:, others], centre[others].expand(3, 3))
     assert torch.equal(table.decoded.flatten(2), table.z) and centre.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert len(traversals(model, centre, None, used, "{}", rows=9, values=values, temperature=0).z) == 4
+    assert len(traversals(model, centre, None, used, "{}", rows=9, values=values, knobs={}).z) == 4
     labels = []
     model.conditional_mean = lambda z, y: labels.append(y) or z.view(-1, 1, 2, 2)
-    traversals(model, centre, torch.tensor([7]), used, "{}", rows=2, values=values, temperature=0)
+    traversals(model, centre, torch.tensor([7]), used, "{}", rows=2, values=values, knobs={})
     assert labels[0].tolist() == [7] * 6
 
 
@@ -104,7 +104,7 @@ def test_values_of_a_traversal():
     assert symmetric_values(3.0, 11) == pytest.approx([-3, -2.4, -1.8, -1.2, -0.6, 0, 0.6, 1.2, 1.8, 2.4, 3])
     assert symmetric_values(3.0, 11)[5] == 0 and symmetric_values(1.5, 2) == [-1.5, 1.5]
     table = traversals(
-        Shown(), torch.zeros(2), None, torch.ones(2), "", rows=1, values=symmetric_values(3.0, 11), temperature=0
+        Shown(), torch.zeros(2), None, torch.ones(2), "", rows=1, values=symmetric_values(3.0, 11), knobs={}
     )
     assert " ".join(table.columns) == "-3 -2.4 -1.8 -1.2 -0.6 0 0.6 1.2 1.8 2.4 3"
 
@@ -119,7 +119,7 @@ def test_dimensions_are_ranked_by_kl_or_else_by_the_variance_of_means():
 
 def test_reconstructions_of_the_mean_and_of_draws():
     x = images(3)
-    table = reconstructions(Shown(), x, None, None, draws=2, temperature=0)
+    table = reconstructions(Shown(), x, None, None, draws=2, knobs={})
     assert table.columns == ["mean", "draw", "draw"] and table.z.shape == (3, 3, 2)
     expected = torch.stack([x.float(), x.float() + 2, x.float() + 4], 1)
     assert torch.equal(table.decoded, expected)
@@ -130,9 +130,7 @@ def test_reconstructions_of_the_mean_and_of_draws():
 def test_the_picture_has_every_image_and_room_for_names(tmp_path):
     x = images(4)
     x[2:] = 8
-    table = interpolations(
-        Shown(), x, torch.zeros(4), torch.zeros(2, dtype=torch.long), path=linear, steps=3, temperature=0
-    )
+    table = interpolations(Shown(), x, torch.zeros(4), torch.zeros(2, dtype=torch.long), path=linear, steps=3, knobs={})
     assert table.write(9, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         picture = picture.convert("RGB")

@@ -82,7 +82,7 @@ def test_completions_follow_the_conditional_distribution(float64, all_examples):
 
 def test_long_sampling_is_tracked():
     model, seen = make(), []
-    model.track = lambda steps, what: (seen.append((len(steps), what)), steps)[1]
+    model.context.track = lambda steps, what: (seen.append((len(steps), what)), steps)[1]
     model.sample(2)
     assert seen == [(6, "sampling")]
 

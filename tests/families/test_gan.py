@@ -265,7 +265,7 @@ def test_all_that_the_discriminator_sees_is_augmented():
         ({"packing": 0}, "packing=0: must be at least 1"),
         ({"discriminator_steps": 0}, "discriminator_steps=0"),
         ({"generator_batches": 0}, "generator_batches=0"),
-        ({"weight_clip": 0.0}, "weight_clip=0.0: must be above 0"),
+        ({"weight_clip": 0.0}, "weight_clip=0.0: must be positive"),
         ({"packing": 2, "conditional": True}, "packing=2: .*conditional=false"),
         ({"auxiliary": object()}, "auxiliary: .*conditional=true"),
     ],
@@ -281,7 +281,7 @@ def test_truncation_bounds_the_latents():
     model.sample(1000, truncation=0.5)
     model.sample(1000)
     assert seen[0].abs().max() <= 0.5 and seen[0].std() > 0.2 and seen[1].abs().max() > 2
-    with pytest.raises(ValueError, match="truncation=0: must be above 0"):
+    with pytest.raises(ValueError, match="truncation=0: must be positive"):
         model.sample(2, truncation=0)
 
 

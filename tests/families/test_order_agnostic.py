@@ -68,7 +68,7 @@ def test_parts_of_a_batch_have_the_draws_of_the_whole(training):
     x = torch.randint(LEVELS, (12, 2, 3)).to(torch.uint8)
 
     def loss(part, **place):
-        model.draws = StepDraws(0, "step", "draws", 5, **place)
+        model.context.draws = StepDraws(0, "step", "draws", 5, **place)
         return model.loss(part)["loss"].detach()
 
     whole = loss(x, rank=0, world=1)

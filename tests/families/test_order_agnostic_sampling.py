@@ -125,7 +125,7 @@ def test_labels_reach_samples_and_completions():
 
 def test_long_sampling_is_tracked():
     model, seen = make(), []
-    model.track = lambda steps, what: (seen.append((len(steps), what)), steps)[1]
+    model.context.track = lambda steps, what: (seen.append((len(steps), what)), steps)[1]
     model.sample(2)
     model.complete(torch.zeros(2, 2, 3, dtype=torch.uint8), torch.eye(3)[:2].bool())
     assert seen == [(6, "sampling"), (4, "sampling")]

@@ -114,12 +114,12 @@ def test_samples_follow_the_probabilities(make, all_examples):
     expected = given(model, x, z)[0].exp()
     torch.manual_seed(0)
     with torch.no_grad():
-        drawn = model.decode(z.expand(n, 1), None, 1.0)
+        drawn = model.decode(z.expand(n, 1), None)
     codes = (drawn.flatten(1).long() * 2 ** torch.arange(5, -1, -1)).sum(1)
     found = torch.bincount(codes, minlength=64) / n
     assert ((found - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt() + 5 / n).all()
     with torch.no_grad():
-        mode = model.decode(z, None, 0.0)
+        mode = model.decode(z, None, temperature=0.0)
     assert mode.shape == (1, *SHAPE) and mode.dtype == torch.uint8
 
 
@@ -127,10 +127,10 @@ def test_temperature_0_takes_the_mean_of_each_conditional(make):
     model = make(latent_dim=2)
     z = 3 * torch.randn(20, 2)
     with torch.no_grad():
-        x = model.decode(z, None, 0.0)
+        x = model.decode(z, None, temperature=0.0)
         params = model.decoder(z, None, x.double())
         assert torch.equal(model.observation.mean(params), x) and len(x.unique(dim=0)) > 1
-        assert torch.equal(model.decode(z, None, 1e-6), x)
+        assert torch.equal(model.decode(z, None, temperature=1e-6), x)
 
 
 @pytest.mark.parametrize("num_classes", [None, 2])

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, LikelihoodBound
+from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound
 
 
 class Tensors(LightningDataModule):
@@ -72,7 +72,14 @@ class Labelled(Uniform):
         return -y.double()
 
 
-class Noisy(Uniform, LikelihoodBound):
+class Single(Uniform, LikelihoodBound):
+    """A bound that has no draws, 1 nat below log p."""
+
+    def bound(self, x, y=None):
+        return Uniform.log_prob(self, x, y) - 1
+
+
+class Noisy(Uniform, ImportanceBound):
     """A bound log p - |eps| / k whose draws come from the global generator."""
 
     def bound(self, x, y=None, k=1):

@@ -3,9 +3,10 @@ from functools import partial
 
 import pytest
 import torch
-from stand_ins import Labelled, Noisy, Tensors, Uniform
+from stand_ins import Labelled, Noisy, Single, Tensors, Uniform
 
-from genexp.metrics.likelihood import BoundNLL, ExactNLL
+from genexp.families.capabilities import ExactLikelihood
+from genexp.metrics.likelihood import BoundNLL, ExactNLL, SingleBoundNLL
 
 
 def images(n=10, levels=256, shape=(1, 2, 3)):
@@ -84,7 +85,7 @@ def test_repeats_are_averaged_and_their_spread_is_recorded():
     data, model = Tensors(2, test=images(levels=2)), Noisy((1, 2, 3), 2)
     one = BoundNLL(ks=[5], limit=None, repeats=1).compute(model, data, "test", 0)
     nats, bpd, spread = BoundNLL(ks=[5], limit=None, repeats=100).compute(model, data, "test", 0)
-    assert spread.key == "test/nll_bound_nats_k5_repeat_sd" and spread.kind == "estimate"
+    assert spread.key == "test/nll_bound_repeat_sd_nats_k5" and spread.kind == "estimate"
     assert [nats.key, bpd.key] == [value.key for value in one] and nats.protocol == one[0].protocol  # one column
     assert spread.value == pytest.approx((1 / 5) / math.sqrt(12 * len(data.tensors("test")[0])), rel=0.3)
     assert nats.value == pytest.approx(6 * math.log(2) + 0.1, abs=4 * spread.value / 10) != one[0].value
@@ -123,4 +124,24 @@ def test_a_model_without_the_capability_is_refused():
     data = Tensors(256, test=images())
     assert ExactNLL().refusal(Uniform(data.shape), data) is None
     refusal = BoundNLL(ks=[1], limit=None, repeats=1).refusal(Uniform(data.shape), data)
-    assert refusal == "needs LikelihoodBound, which Uniform does not provide"
+    assert refusal == "needs ImportanceBound, which Uniform does not provide"
+
+
+def test_a_bound_without_draws_is_one_number():
+    data, single = Tensors(2, test=images(levels=2)), SingleBoundNLL(limit=None)
+    nats, bpd = single.compute(Single(data.shape, 2), data, "test", 0)
+    assert [nats.key, bpd.key] == ["test/nll_bound_nats", "test/nll_bound_bpd"] and nats.kind == "bound"
+    assert nats.value == pytest.approx(6 * math.log(2) + 1)
+    refusal = BoundNLL(ks=[1], limit=None, repeats=1).refusal(Single(data.shape, 2), data)
+    assert refusal == "needs ImportanceBound, which Single does not provide"
+    assert "Noisy is tighter for more draws" in single.refusal(Noisy(data.shape, 2), data)
+
+
+def test_what_a_model_cannot_do_on_its_data_is_refused():
+    class Unfit(Uniform):
+        def unfit(self, capability):
+            return "only of even dimensions" if self.dims % 2 and capability is ExactLikelihood else None
+
+    data = Tensors(256, test=images())
+    assert ExactNLL().refusal(Unfit((2,)), data) is None
+    assert ExactNLL().refusal(Unfit((3,)), data) == "only of even dimensions"

@@ -26,4 +26,4 @@ def test_each_file_is_one_metric_under_its_own_name(name, monkeypatch, tmp_path)
 
 def test_auto_merges_the_metrics_that_need_nothing_from_outside():
     node = metrics("auto")
-    assert node.unfit == "skip" and list(node) == ["nll", "bound", "fidelity", "modes", "unfit"]
+    assert node.unfit == "skip" and list(node) == ["nll", "bound", "single_bound", "fidelity", "modes", "unfit"]

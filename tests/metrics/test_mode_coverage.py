@@ -125,7 +125,7 @@ def test_what_has_no_known_modes_is_refused():
 
 
 def test_wrong_arguments_are_named():
-    for changes, message in (({"radius": 0.0}, "radius=0.0: must be above 0"), ({"n": 0}, "n=0: must be at least 1")):
+    for changes, message in (({"radius": 0.0}, "radius=0.0: must be positive"), ({"n": 0}, "n=0: must be at least 1")):
         with pytest.raises(ValueError, match=message):
             Modes(**dict(n=4, knobs={}, batch_size=4, radius=3.0) | changes)
     with pytest.raises(ValueError, match="batch_size=0"):

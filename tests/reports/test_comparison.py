@@ -18,7 +18,7 @@ def write_run(root, number, overrides, values, protocol=None, logger="none"):
     (folder / ".hydra" / "choices.yaml").write_text(OmegaConf.to_yaml({"model": "made", "logger": logger}))
     records = [
         {
-            "key": key, "value": value, "unit": "bits/dim", "kind": "bound" if "bound" in key else "exact",
+            "key": key, "value": value, **fields_of(key),
             "direction": {"test/is_x_1k": "max", "test/z": None}.get(key, "min"), "n": 10, "stderr": 0.1,
             "protocol": protocol or {"split": "test"},
             "checkpoint": "best", "ema": False, "seed": 0,
@@ -26,6 +26,16 @@ def write_run(root, number, overrides, values, protocol=None, logger="none"):
         for key, value in values.items()
     ]  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(records))
+
+
+def fields_of(key):
+    """What the keys of these tests stand for."""
+    split, _, name = key.partition("/")
+    quantity, *words = name.split("_")
+    unit = "bits/dim" if "bpd" in words else "nats" if "nats" in words else ""
+    settings = dict((word[0], int(word[1:])) for word in words if word[0] == "k")
+    kind = "bound" if "bound" in words else "exact"
+    return {"split": split, "quantity": quantity, "unit": unit, "kind": kind, "settings": settings}
 
 
 def table(genexp, *arguments):

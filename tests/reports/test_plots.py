@@ -6,8 +6,9 @@ from rich.console import Console
 from test_comparison import write_run
 from tiny_overrides import NETS, TINY
 
+from genexp.reports.bounds import bounds_of
 from genexp.reports.comparison import gather
-from genexp.reports.plots import bounds_of, lower_envelope, rate_points
+from genexp.reports.rate_distortion import lower_envelope, rate_points
 
 CONSOLE = Console(quiet=True)
 

@@ -19,7 +19,8 @@ LONG = ["training.max_images=6000", "evaluation.monitor_every_images=1"]  # 21 s
 
 SCRIPTED = """
 from genexp.families.base import GenerativeModule
-from genexp.metrics.base import Metric, Value
+from genexp.metrics.base import Metric
+from genexp.record.values import Value
 
 class Scripted(Metric):
     requires = (GenerativeModule,)
@@ -30,10 +31,10 @@ class Scripted(Metric):
     def compute(self, model, data, split, seed):
         epoch = model.images_seen // 1297
         weight = sum(p.double().sum() for p in model.parameters()).item()
-        common = {"unit": "", "kind": "estimate", "n": 1, "stderr": None, "protocol": {}}
+        common = {"split": split, "unit": "", "kind": "estimate", "n": 1, "stderr": None, "protocol": {}}
         return [
-            Value(key=f"{split}/scripted", value=self.values[epoch], direction=self.direction, **common),
-            Value(key=f"{split}/weight", value=weight, direction="min", **common),
+            Value(quantity="scripted", value=self.values[epoch], direction=self.direction, **common),
+            Value(quantity="weight", value=weight, direction="min", **common),
         ]
 """
 

@@ -15,6 +15,7 @@ from genexp.probability.adversarial.objectives import NonSaturating
 from genexp.record import checkpoint
 from genexp.record.instantiate import instantiate
 from genexp.runs import trainer as scale
+from genexp.runs.train_config import Training
 
 SHORT = [
     "metrics=fidelity",
@@ -80,7 +81,7 @@ def test_activation_checkpointing_changes_nothing_but_the_memory(curves, compose
             "model=gated_pixelcnn", "data=digits", *deep, f"training.activation_checkpointing={flag}"
         )
         model = instantiate(config, "model", [])
-        scale.apply(config, model)
+        scale.apply(Training.of(config), model)
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.nbytes) or t, lambda t: t):
             model.loss(torch.zeros(8, 1, 8, 8, dtype=torch.uint8))["loss"].mean().backward()
@@ -206,7 +207,7 @@ def test_the_gradient_of_each_player_is_clipped(compose_train):
         "{discriminator: 1e-2}": {"generator": None, "discriminator": 1e-2},
     }.items():
         model = make_gan(1.0)
-        scale.apply(compose_train("model=gan", "data=toy", f"training.gradient_clip_norm={norm}"), model)
+        scale.apply(Training.of(compose_train("model=gan", "data=toy", f"training.gradient_clip_norm={norm}")), model)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         fit(model, 1)
         for player in ("generator", "discriminator"):

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from genexp.ranges import at_least, positive
+
 
 class AdamNormGrad(Optimizer):
     """Adam (Kingma & Ba, ICLR 2015) in which every parameter's gradient g is first replaced by g / (||g|| + 1e-7).
@@ -34,12 +36,10 @@ class AdamNormGrad(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if lr <= 0:
-            raise ValueError(f"lr={lr}: must be positive")
+        positive(lr=lr)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas={betas}: must be in [0, 1)")
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay={weight_decay}: must be at least 0")
+        at_least(0, weight_decay=weight_decay)
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -1,13 +1,10 @@
 """Complete: keep a part of examples and draw the rest from a trained run."""
 
 import math
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor
 
@@ -15,30 +12,32 @@ from genexp.callbacks.pictures import picture
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.probability.quantize import unit
 from genexp.record.errors import SPLITS, ConfigError, check_choice, nearest
+from genexp.runs.progress_bars import shown
+from genexp.runs.sampling.files import check_options, labels_of, save
+from genexp.runs.sampling.request import Request
 
 HALVES = ("top", "bottom", "left", "right")
 
 
-def check_completion(config: DictConfig) -> None:
-    """Refuse what can be seen to be wrong in the config of the verb before anything is loaded.
+def check_completion(request: Request) -> None:
+    """Refuse what can be seen to be wrong in the request before anything is loaded.
 
     Raises:
         ConfigError: naming the key and what would be right.
     """
-    part = config.complete
+    part = request.complete
     is_fraction = isinstance(part, int | float) and not isinstance(part, bool) and 0 < part < 1
     if not is_fraction and part not in HALVES:
         raise ConfigError(
             f"complete={part}: must be {', '.join(HALVES)}, or a fraction of the sequence between 0 and 1, e.g. 0.5."
             f"{nearest(str(part), HALVES)}"
         )
-    check_choice("split", config.split, SPLITS)
+    check_choice("split", request.split, SPLITS)
     for name in ("n", "draws"):
-        if not isinstance(config[name], int) or config[name] < 1:
-            raise ConfigError(f"{name}={config[name]}: must be a whole number of at least 1")
+        if not isinstance(getattr(request, name), int) or getattr(request, name) < 1:
+            raise ConfigError(f"{name}={getattr(request, name)}: must be a whole number of at least 1")
 
 
 def part_of(shape: tuple[int, ...], part: str | float) -> Tensor:
@@ -94,34 +93,11 @@ def examples(data: Any, split: str, n: int) -> tuple[Tensor, Tensor | None]:
     return torch.cat(xs), None if ys[0] is None else torch.cat(ys)
 
 
-def labels_of(model: GenerativeModule, own: Tensor | None, given: int | list[int] | None, n: int) -> Tensor | None:
-    """Labels ``(n,)`` for a conditional model: ``given``, or else those of the examples."""
-    if not model.conditional:
-        if given is not None:
-            raise ConfigError(f"y={given}: the model is unconditional, train with model.conditional=true")
-        return None
-    if given is None:
-        return own
-    y = torch.as_tensor(given)
-    if y.is_floating_point() or y.shape not in ((), (n,)) or y.min() < 0 or y.max() >= model.num_classes:
-        raise ConfigError(f"y={given}: must be one label, or a list of n={n}, in [0, {model.num_classes - 1}]")
-    return y.expand(n)
-
-
-def check_knobs(model: Completion, knobs: dict[str, Any]) -> None:
-    """Refuse options that the family's completion does not have."""
-    parameters = signature(model.complete).parameters.values()
-    known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
-    for knob in knobs.keys() - set(known):
-        has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
-        raise ConfigError(f"knobs.{knob}: completion with {type(model).__name__} {has}.{nearest(knob, known)}")
-
-
-def complete(config: DictConfig, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
+def complete(request: Request, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
     """Complete the first examples of a split.
 
     Args:
-        config: of the verb.
+        request: of the verb.
         model: on the device to use.
         data: the run's.
         output: where to write, without suffix: ``.npy`` the completions ``(n, draws, *shape)``, ``-examples.npy`` the
@@ -138,48 +114,37 @@ def complete(config: DictConfig, model: GenerativeModule, data: Any, output: Pat
     """
     if not isinstance(model, Completion):
         raise ConfigError(
-            f"complete={config.complete}: needs Completion, which {type(model).__name__} does not provide"
+            f"complete={request.complete}: needs Completion, which {type(model).__name__} does not provide"
         )
-    knobs = OmegaConf.to_container(config.knobs)
-    check_knobs(model, knobs)
-    given = part_of(model.shape, config.complete)
-    x, own = examples(data, config.split, config.n)
-    given_y = OmegaConf.to_container(config.y) if OmegaConf.is_list(config.y) else config.y
-    y = labels_of(model, own, given_y, config.n)
+    knobs = request.knobs
+    check_options(model.complete, knobs, f"completion with {type(model).__name__}")
+    given = part_of(model.shape, request.complete)
+    x, own = examples(data, request.split, request.n)
+    y = labels_of(model, own, request.y, request.n)
     if late := int(model.overlooked(given).sum()):
         console.print(
-            f"  complete={config.complete}: {late:,} of the {int(given.sum()):,} dimensions kept come after missing ones in "
+            f"  complete={request.complete}: {late:,} of the {int(given.sum()):,} dimensions kept come after missing ones in "
             "the order of the model: what is drawn before them does not look at them",
             style="dim",
             highlight=False,
             soft_wrap=True,
         )
-    many = [None if t is None else t.repeat_interleave(config.draws, 0).to(model.device) for t in (x, y)]
-    with sampling_bar(model, console):
+    many = [None if t is None else t.repeat_interleave(request.draws, 0).to(model.device) for t in (x, y)]
+    with shown(model, console):
         drawn = model.complete(many[0], given, many[1], **knobs).cpu()
-    drawn = drawn.view(config.n, config.draws, *model.shape)
+    drawn = drawn.view(request.n, request.draws, *model.shape)
     arrays = {".npy": drawn, "-examples.npy": x, "-labels.npy": y}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
     path = output.with_name(output.name + ".png")
     if data.sample_rate is not None:
         clips = torch.cat([x[:, None], drawn], dim=1).flatten(0, 1)
-        clip_labels = None if y is None else y.repeat_interleave(1 + config.draws, 0)
+        clip_labels = None if y is None else y.repeat_interleave(1 + request.draws, 0)
         written += sounds(clips, clip_labels, model.levels, data.sample_rate, output)
     elif len(model.shape) == 3 and model.levels is not None:
         grid = rows(x, given, drawn, model.levels)
-        if picture(grid, 256, path, 2 + config.draws):
+        if picture(grid, 256, path, 2 + request.draws):
             written.append(path)
     return written
-
-
-def save(output: Path, arrays: dict[str, Tensor]) -> list[Path]:
-    """Write each tensor to ``output`` with its suffix, e.g. ``.npy``; the files written."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for suffix, array in arrays.items():
-        paths.append(output.with_name(output.name + suffix))
-        np.save(paths[-1], array.cpu().numpy())
-    return paths
 
 
 def rows(x: Tensor, given: Tensor, drawn: Tensor, levels: int) -> Tensor:

@@ -2,23 +2,27 @@
 decode points of its latent space."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from genexp.callbacks.pictures import picture
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.probability.randomness import key
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
-from genexp.runs.loading import device_of, load_model
-from genexp.runs.sampling.completion import check_completion, complete, save
+from genexp.runs.loading import load_model
+from genexp.runs.progress_bars import shown
+from genexp.runs.sampling.completion import check_completion, complete
+from genexp.runs.sampling.files import save
 from genexp.runs.sampling.latent_points import check_latent, latent, name_of
 from genexp.runs.sampling.nearest_examples import check_neighbours, neighbours
+from genexp.runs.sampling.request import Request
+from genexp.runs.trainer import device_of
 
 
 def sample(config: DictConfig, console: Console) -> None:
@@ -30,16 +34,16 @@ def sample(config: DictConfig, console: Console) -> None:
     Raises:
         ConfigError: no such run, labels or knobs that the model does not have.
     """
-    what = "sample"
-    if config.neighbours is not None:
-        check_neighbours(config)
+    request, what = Request.of(config), "sample"
+    if request.neighbours is not None:
+        check_neighbours(request)
         what = "neighbours"
-    elif config.latent is not None:
-        check_latent(config)
-        what = name_of(config)
-    elif config.complete is not None:
-        check_completion(config)
-        what = f"complete-{config.complete}-{config.split}"
+    elif request.latent is not None:
+        check_latent(request)
+        what = name_of(request)
+    elif request.complete is not None:
+        check_completion(request)
+        what = f"complete-{request.complete}-{request.split}"
     folder = RunFolder.existing(config.run)
     extra = list(config.allow_targets)
     trained = folder.config()
@@ -49,12 +53,15 @@ def sample(config: DictConfig, console: Console) -> None:
     output = Path(config.output) if config.output else output
     torch.manual_seed(key(config.seed, "sample"))
     try:
-        if config.complete is None and config.latent is None:
-            written = _draw(config, model, folder, output, trained, console)
+        data = instantiate(trained, "data", extra)
+        if request.complete is None and request.latent is None:
+            console.print(
+                f"  drawing {request.n:,} samples of {folder.path} ...", style="dim", highlight=False, soft_wrap=True
+            )
+            written = _draw(request, model, data, output, console)
         else:
-            data = instantiate(trained, "data", extra)
-            of_examples = complete if config.latent is None else latent
-            written = of_examples(config, model, data, output, console)
+            of_examples = complete if request.latent is None else latent
+            written = of_examples(request, model, data, output, console)
     except ConfigError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
@@ -63,37 +70,22 @@ def sample(config: DictConfig, console: Console) -> None:
         console.print(f"  wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _draw(
-    config: DictConfig,
-    model: GenerativeModule,
-    folder: RunFolder,
-    output: Path,
-    trained: DictConfig,
-    console: Console,
-) -> list[Path]:
-    """Draw whole examples of the run whose config is ``trained``; the files written."""
-    y = OmegaConf.to_container(config.y) if OmegaConf.is_list(config.y) else config.y
-    labels = None
+def _draw(request: Request, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
+    """Draw whole examples; the files written."""
+    y, labels = request.y, None
     if model.conditional:
-        labels = torch.arange(config.n) % model.num_classes if y is None else torch.as_tensor(y).expand(config.n)
+        labels = torch.arange(request.n) % model.num_classes if y is None else torch.as_tensor(y).expand(request.n)
     elif y is not None:
         labels = y
-    console.print(
-        f"  drawing {config.n:,} samples of {folder.path} ...",
-        style="dim",
-        highlight=False,
-        soft_wrap=True,
-    )
-    with sampling_bar(model, console):
-        x = model.sample(config.n, labels, **OmegaConf.to_container(config.knobs))
+    with shown(model, console):
+        x = model.sample(request.n, labels, **request.knobs)
     arrays = {".npy": x, "-labels.npy": labels}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
-    path, sample_rate = output.with_name(output.name + ".png"), trained.data.get("sample_rate")
-    if config.neighbours is not None:
-        data = instantiate(trained, "data", list(config.allow_targets))
-        written += neighbours(x.cpu(), data, config.neighbours, output, console)
-    elif sample_rate is not None:
-        written += sounds(x, labels, model.levels, sample_rate, output)
+    path = output.with_name(output.name + ".png")
+    if request.neighbours is not None:
+        written += neighbours(x.cpu(), data, request.neighbours, output, console)
+    elif data.sample_rate is not None:
+        written += sounds(x, labels, model.levels, data.sample_rate, output)
     elif picture(x, model.levels, path, model.num_classes if model.conditional else None):
         written.append(path)
     return written

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from genexp.metrics.sampling_bar import sampling_bar
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
+from genexp.runs.progress_bars import shown
 from genexp.runs.sampling.completion import part_of, rows
 
 
@@ -116,29 +116,20 @@ def test_what_comes_late_in_any_order_is_told(compose_train):
     assert torch.equal(model.overlooked(given.view(1, 8, 8)).flatten(), late) and late.sum() > 10
 
 
-def test_the_bar_shows_the_loop_of_the_sampler_on_a_terminal_only(compose_train):
+def test_bars_show_the_loops_of_a_model_on_a_terminal_only(compose_train):
     model = instantiate(compose_train("model=made", "data=digits"), "model", [])
-    before = model.track
-    for terminal in (True, False):
+    for terminal, quiet in ((True, False), (False, False), (True, True)):
         written = io.StringIO()
-        console = Console(file=written, force_terminal=terminal, width=80)
-        with sampling_bar(model, console) as tell:
-            assert (model.track is before) == (not terminal)
+        console = Console(file=written, force_terminal=terminal, quiet=quiet, width=80)
+        with shown(model, console):
             assert list(model.track(range(5), "sampling")) == list(range(5))
-            tell("3 of 9")
-            assert list(model.track(range(4), "sampling")) == list(range(4))
-        assert model.track is before
-        assert ("3 of 9" in written.getvalue()) == terminal and bool(written.getvalue()) == terminal
-
-
-def test_no_bar_is_shown_inside_another_display(compose_train):
-    model = instantiate(compose_train("model=made", "data=digits"), "model", [])
-    model.track = lambda steps, what: steps  # as the progress of a run sets it
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with sampling_bar(model, console) as tell:
-        tell("3 of 9")
-        assert list(model.track(range(4), "sampling")) == list(range(4))
-    assert not console.file.getvalue()
+            model.context.doing("3 of 9")
+            for step in model.track(iter(range(4)), "sampling", total=4):
+                assert list(model.track(range(2), "inside")) == [0, 1] and step < 4
+            model.context.note("noted")
+        assert list(model.track(range(3), "nobody looks")) == [0, 1, 2]
+        assert ("3 of 9" in written.getvalue()) == (terminal and not quiet)
+        assert ("noted" in written.getvalue()) == (not quiet)
 
 
 def test_requests_are_checked_before_anything_is_loaded(genexp):

@@ -1,13 +1,17 @@
 """``genexp sample latent=...``: points of the latent space, decoded; wrong requests are one line."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from genexp import load
+from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
+from genexp.runs.sampling.files import check_options
 
 SAMPLES = "outputs/a/samples"
 
@@ -94,16 +98,25 @@ def test_latent_pictures_of_a_run(genexp, trained):
         ("draws=true", "draws=True: must be a whole number"),
         ("extent=0", "extent=0: must be a number above 0"),
         ("centre=mean", "centre=mean: must be one of example, prior"),
-        (
-            "+knobs.temprature=1",
-            "knobs.temprature: latent=interpolate has the knob temperature. Did you mean 'temperature'?",
-        ),
         ("+knobs.temperature=-1", "knobs.temperature=-1: must be"),
     ],
 )
 def test_requests_are_checked_before_anything_is_loaded(genexp, wrong, message):
     code, _, err = genexp("sample", "run=nothing", "latent=interpolate", wrong)
     assert code == 2 and message in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(
+    ("model", "knob", "message"),
+    [
+        ("vae", "temprature", "VAE has the knobs temperature. Did you mean 'temperature'?"),
+        ("gan", "temperature", "GAN has no knobs"),  # G(z) is a function of z
+    ],
+)
+def test_a_decoder_takes_its_own_knobs_only(compose_train, model, knob, message):
+    model = instantiate(compose_train(f"model={model}", "data=digits"), "model", [])
+    with pytest.raises(ConfigError, match=re.escape(f"knobs.{knob}: decoding with {message}")):
+        check_options(model.decode, {knob: 0.1}, f"decoding with {type(model).__name__}")
 
 
 def test_a_conditional_model_decodes_with_the_label_of_the_left_example_or_the_one_given(genexp, trained):

@@ -1,0 +1,92 @@
+"""The callbacks of every run, in the order in which they act."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+
+from genexp.callbacks.checkpoints import Checkpoints
+from genexp.callbacks.clock import Clock
+from genexp.callbacks.collapse import Collapse
+from genexp.callbacks.curves import Curves
+from genexp.callbacks.ema import EMA
+from genexp.callbacks.history import History
+from genexp.callbacks.measure import Monitors
+from genexp.callbacks.progress import RunProgress
+from genexp.callbacks.pruning import Pruning
+from genexp.callbacks.samples import SampleGrid
+from genexp.callbacks.stop import Stop
+from genexp.families.base import GenerativeModule
+from genexp.record.folder import RunFolder
+from genexp.runs.monitoring import Monitoring
+from genexp.runs.train_config import Training, planned_images
+
+
+def make_callbacks(
+    training: Training,
+    model: GenerativeModule,
+    monitoring: Monitoring,
+    folder: RunFolder,
+    grid: SampleGrid,
+    stop: Stop,
+    console: Console,
+    *,
+    seed: int,
+    epoch_images: int | None,
+    monitor_every_images: int,
+    trial: Mapping[str, Any] | None,
+) -> tuple[list[Callback], Checkpoints]:
+    """All of them; and the last, which writes what the others know.
+
+    Args:
+        training: settings.
+        model: to be trained, with the batches of its steps known.
+        monitoring: what validations measure.
+        folder: of the run.
+        grid: draws samples.
+        stop: tells that the run is asked to end.
+        console: for progress.
+        seed: of the run.
+        epoch_images: examples of an epoch; None if not known.
+        monitor_every_images: between two measurements of the monitors.
+        trial: of a study that looks at validation values: ``storage``, ``study``, ``number``, ``metric``; None of none.
+    """
+    total = planned_images(vars(training), model.batches_per_step, epoch_images)
+    collapse = Collapse(**training.collapse) if training.collapse is not None else None
+    mode = monitoring.directions.get(training.monitor, "min")
+    callbacks: list[Callback] = [Clock(seed, training.max_images, training.max_steps, training.max_epochs)]
+    if monitoring.names:
+        callbacks.append(Monitors(monitoring.measure, monitoring.names, monitor_every_images))
+    callbacks += [
+        History(folder.history, training.log_every_steps, collapse and collapse.look),
+        RunProgress(console, folder.path.name[:40], total, every_seconds=10),
+        grid,
+        Curves(folder.history, folder.path / "curves.png"),
+    ]
+    if collapse is not None:
+        callbacks.append(collapse)
+    if training.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                training.monitor,
+                patience=training.patience,
+                mode=mode,
+                strict=False,  # a validation without the value does not count
+                check_on_train_epoch_end=False,  # but before the checkpoint, which keeps the count
+            )
+        )
+    averaging = training.ema_decay, training.ema_half_life_images
+    if averaging != (None, None):
+        callbacks.append(EMA(*averaging))
+    if trial is not None:
+        from genexp.runs.optuna_trial import open_trial  # needs Optuna
+
+        opened, reported = (None, set()) if rank_zero_only.rank else open_trial(trial)
+        callbacks.append(Pruning(opened, trial["metric"], reported))
+    checkpoints = Checkpoints(
+        folder.checkpoints, training.monitor, mode, collapse, training.checkpoint_every_minutes, stop, training.end
+    )
+    return [*callbacks, checkpoints], checkpoints
