@@ -8,17 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder, require_images
-from genexp.networks.autoregressive.raster import (
-    ColumnTaps,
-    HeadSteps,
-    MaskedConv2d,
-    PointwiseSteps,
-    RowTaps,
-    bounds_of,
-    groups_of,
-    matrices,
-    pointwise,
-)
+from genexp.networks.autoregressive.raster import MaskedConv2d, bounds_of, groups_of, pointwise
+from genexp.networks.autoregressive.raster_sampler import ColumnTaps, HeadSteps, PointwiseSteps, RowTaps, matrices
 from genexp.networks.blocks.base import Block
 
 

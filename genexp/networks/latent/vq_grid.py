@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import require_images
 from genexp.networks.blocks.base import Block
-from genexp.networks.convolutional import one_hot_planes
+from genexp.networks.blocks.labels import one_hot_planes
 
 
 def grid_of(shape: Sequence[int], halvings: int, network: str) -> tuple[int, int]:

@@ -5,7 +5,8 @@ import torch
 from checks import check_causality, check_normalised, check_sampler, model_of, randomise
 from torch.utils.flop_counter import FlopCounterMode
 
-from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp, concat_elu
+from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp
+from genexp.networks.autoregressive.pixelcnn_pp_layers import concat_elu
 from genexp.probability.observation.base import Bernoulli, Categorical
 from genexp.probability.observation.pixel_logistic_mixture import PixelLogisticMixture
 
