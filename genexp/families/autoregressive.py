@@ -102,7 +102,7 @@ class Autoregressive(AncestralModule):
         kept = given.flatten()[permutation].view(network.steps, network.group)
         permutation = permutation.to(self.device)
         x = x.flatten(1)[:, permutation]
-        step = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
+        step = (network.sampler if incremental else network.full_sampler)(len(x), y, order)
         times = self.track(range(network.steps), "sampling")
         sample = partial(self.observation.sample, temperature=temperature)
         draw_steps(x, kept, step, sample, self.levels, times, self.dtype)

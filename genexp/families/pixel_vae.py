@@ -57,6 +57,6 @@ class PixelVAE(VAE):
         kept = torch.zeros(steps, self.decoder.group, dtype=torch.bool)
         sample = partial(self.observation.decode, temperature=temperature)
         with one_thread():
-            step, times = self.decoder.steps(z, self.labels(y)), self.track(range(steps), "sampling")
+            step, times = self.decoder.sampler(z, self.labels(y)), self.track(range(steps), "sampling")
             draw_steps(x, kept, step, sample, self.levels, times, z.dtype)
         return x[:, order.argsort()].view(-1, *self.shape)

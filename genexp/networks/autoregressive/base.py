@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-Decoder = Callable[[Tensor, int], Tensor]
+Sampler = Callable[[Tensor, int], Tensor]
 """Called once per step t = 0, 1, ..., T - 1, in this sequence, with the canvas ``(B, D)``: the dimensions in the sequence
 of the order, scaled to [0, 1], of which those of the first t steps are drawn and the others are arbitrary. Returns the
 parameters ``(B, P)`` of step t."""
@@ -57,12 +57,12 @@ class AutoregressiveNetwork(nn.Module, ABC):
         flat = torch.arange(self.dims)
         return flat.view(self.shape[0], -1).t().flatten() if len(self.shape) == 3 else flat
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """One conditional at a time, for sampling ``n`` examples. Networks that can reuse what an earlier step computed
-        override this; the result equals that of :meth:`full_decoder`."""
-        return self.full_decoder(n, y, order)
+        override this; the result equals that of :meth:`full_sampler`."""
+        return self.full_sampler(n, y, order)
 
-    def full_decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def full_sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """The reference: a whole forward pass for every step."""
         permutation = self.permutation(order)
         places = permutation.argsort()

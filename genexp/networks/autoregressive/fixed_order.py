@@ -9,7 +9,7 @@ from genexp.networks.autoregressive.base import AutoregressiveNetwork
 from genexp.probability.randomness import generator
 
 
-class FixedOrder(AutoregressiveNetwork):
+class FixedOrderNetwork(AutoregressiveNetwork):
     """A network that knows one order.
 
     Args:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder, require_images
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_images
 from genexp.networks.autoregressive.gated_pixelcnn_layers import GatedLayer
-from genexp.networks.autoregressive.gated_pixelcnn_sampler import IncrementalDecoder
+from genexp.networks.autoregressive.gated_pixelcnn_sampler import GatedPixelCNNSampler
 from genexp.networks.autoregressive.raster import MaskedConv2d, groups_of, pointwise
 
 
@@ -70,7 +70,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
         colours, *size = self.shape
         return self.head(skips).view(-1, colours, self.num_params, *size).transpose(1, 2)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         with torch.no_grad(), torch.autocast(self.head[1].weight.device.type, enabled=False):
             head = [layer for layer in self.head if isinstance(layer, MaskedConv2d)]
-            return IncrementalDecoder(self.shape, self.layers, head, n, y)
+            return GatedPixelCNNSampler(self.shape, self.layers, head, n, y)

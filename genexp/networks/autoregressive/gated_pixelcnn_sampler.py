@@ -67,7 +67,7 @@ class LayerSteps:
         return own, self.above[:, column, self.pairs[c]], window, self.taps[c]
 
 
-class IncrementalDecoder:
+class GatedPixelCNNSampler:
     """Sampling without recomputation: the vertical stack once a row, for all its pixels; the horizontal stack once a pixel,
     for each channel its group of features; the skip connections of all layers by one matrix product. All steps together
     cost about as much arithmetic as one forward pass.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.networks.blocks.initialisation import initialise
 from genexp.probability.randomness import generator
 
@@ -103,11 +103,11 @@ class MADE(AutoregressiveNetwork):
             out = out + F.linear(x, self.direct.weight * direct_mask)
         return out.view(-1, self.num_params, *self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y, order)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return MADESampler(self, n, y, order)
 
 
-class IncrementalDecoder:
+class MADESampler:
     """Sampling without recomputation: each hidden unit is computed once, as soon as all its inputs are known.
 
     Before step t (of 0, ..., D - 1) the first t inputs are known, so that the hidden units of degree t can be computed, layer

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder, require_images
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_images
 from genexp.networks.autoregressive.raster import MaskedConv2d, bounds_of, groups_of, pointwise
 from genexp.networks.autoregressive.raster_sampler import ColumnTaps, HeadSteps, PointwiseSteps, RowTaps, matrices
 from genexp.networks.blocks.base import Block
 
 
-class ResidualBlock(Block):
+class PixelCNNBlock(Block):
     """ReLU, 1x1 convolution 2h -> h, ReLU, masked convolution h -> h, ReLU, 1x1 convolution h -> 2h, plus the input
     (figure 5 of the paper, left; all of mask B).
 
@@ -91,7 +91,7 @@ class PixelCNN(AutoregressiveNetwork):
         reach = first_kernel // 2
         self.first = MaskedConv2d(out, wide, (reach + 1, first_kernel), present=reach, own=False)
         self.label = nn.Embedding(num_classes, 2 * channels) if num_classes else None
-        self.blocks = nn.ModuleList([ResidualBlock(wide, narrow, kernel, num_classes) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([PixelCNNBlock(wide, narrow, kernel, num_classes) for _ in range(blocks)])
         self.head = nn.Sequential(
             nn.ReLU(),
             pointwise(wide, head),
@@ -112,9 +112,9 @@ class PixelCNN(AutoregressiveNetwork):
         colours, *size = self.shape
         return self.head(x).view(-1, colours, self.num_params, *size).transpose(1, 2)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         with torch.no_grad(), torch.autocast(self.first.weight.device.type, enabled=False):
-            return IncrementalDecoder(self, n, y)
+            return PixelCNNSampler(self, n, y)
 
 
 class BlockSteps:
@@ -131,7 +131,7 @@ class BlockSteps:
         width: columns W of the image.
     """
 
-    def __init__(self, block: ResidualBlock, shift: Tensor, start: Tensor, n: int, width: int) -> None:
+    def __init__(self, block: PixelCNNBlock, shift: Tensor, start: Tensor, n: int, width: int) -> None:
         self.wide, self.narrow = bounds_of(block.reduce.in_groups), bounds_of(block.conv.in_groups)
         weight, h = block.conv.masked, block.conv.in_channels
         self.rows = RowTaps(n, width, weight[:, :, :-1], 1)
@@ -151,7 +151,7 @@ class BlockSteps:
             self.rows.add_to(self.above.flatten(0, 1))
 
     def views(self, column: int, c: int) -> tuple[Tensor, ...]:
-        """The tensors of a step, in the sequence in which :class:`IncrementalDecoder` uses them."""
+        """The tensors of a step, in the sequence in which :class:`PixelCNNSampler` uses them."""
         group = self.narrow[c]
         middle, known, _, expand = self.expand.views(c)
         return (
@@ -167,7 +167,7 @@ class BlockSteps:
         )
 
 
-class IncrementalDecoder:
+class PixelCNNSampler:
     """Sampling without recomputation. What the kernels take from the rows above is computed once a row, for all its
     pixels; the rest once a pixel, for each channel its group of features. All steps together cost about as much
     arithmetic as one forward pass."""

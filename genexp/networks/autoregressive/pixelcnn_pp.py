@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder, require_images
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_images
 from genexp.networks.autoregressive.pixelcnn_pp_layers import First, Grow, Layer, Shrink, concat_elu, normalised
-from genexp.networks.autoregressive.pixelcnn_pp_sampler import IncrementalDecoder
+from genexp.networks.autoregressive.pixelcnn_pp_sampler import PixelCNNppSampler
 
 
 class PixelCNNpp(AutoregressiveNetwork):
@@ -104,8 +104,8 @@ class PixelCNNpp(AutoregressiveNetwork):
                 active = u_active, concat_elu(ul)
         return self.head(F.elu(ul)).unsqueeze(2)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return PixelCNNppSampler(
             self.shape,
             n,
             y,

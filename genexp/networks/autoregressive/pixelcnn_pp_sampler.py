@@ -153,7 +153,7 @@ class _Grow:
         block.copy_(torch.addmm(self.ul_bias, ul, self.ul_weight).view(block.shape))
 
 
-class IncrementalDecoder:
+class PixelCNNppSampler:
     """One pixel at a time: all channels of it together.
 
     Args:

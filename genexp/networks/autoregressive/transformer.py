@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.networks.blocks.base import Block
 
 
@@ -133,11 +133,11 @@ class Transformer(AutoregressiveNetwork):
         params = self.head(self.norm(h))
         return params[:, self.places].transpose(1, 2).unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return TransformerSampler(self, n, y)
 
 
-class IncrementalDecoder:
+class TransformerSampler:
     """Sampling without recomputation: each block keeps the keys and values of the positions so far.
 
     A step multiplies every weight with the present position only, and every head attends with one query. The cache of a

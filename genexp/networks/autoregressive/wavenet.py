@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.networks.blocks.base import Block
 
 
@@ -157,11 +157,11 @@ class WaveNet(AutoregressiveNetwork):
             params = params[:, :, self.permutation(order).argsort()]
         return params.unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return WaveNetSampler(self, n, y)
 
 
-class IncrementalDecoder:
+class WaveNetSampler:
     """Sampling without recomputation, after Le Paine et al., "Fast WaveNet generation algorithm", 2016: every layer keeps its
     last ``dilation`` inputs in a ring, so that a step costs the same whatever its time.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -81,11 +81,11 @@ class AutoregressiveDecoder(nn.Module):
         features = (of_z.unflatten(0, (-1, len(x))) + of_x).flatten(0, 1)
         return self.head(features.flatten(2)).unflatten(2, features.shape[2:])
 
-    def steps(self, z: Tensor, y: Tensor | None, incremental: bool = True) -> Decoder:
+    def sampler(self, z: Tensor, y: Tensor | None, incremental: bool = True) -> Sampler:
         """One conditional at a time, given z; ``incremental`` False is the reference, a whole pass of h for every step."""
         order = self.network.permutation()[:: self.group].to(z.device)
         of_z = self.decoder(z, y).flatten(2)[:, :, order].movedim(2, 0).unsqueeze(3)
-        of_x = (self.network.decoder if incremental else self.network.full_decoder)(len(z), y)
+        of_x = (self.network.sampler if incremental else self.network.full_sampler)(len(z), y)
 
         def step(canvas: Tensor, t: int) -> Tensor:
             return self.head(of_z[t] + of_x(canvas, t).unsqueeze(2)).squeeze(2)

@@ -117,8 +117,8 @@ def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pas
     x = torch.rand(n, 3, 8, 8)
     canvas = x.flatten(1)[:, network.permutation()]
     with torch.no_grad():
-        full, decoder = network(x).flatten(2), network.decoder(n, None)
-        steps = torch.stack([decoder(canvas, t) for t in range(network.steps)], dim=2)
+        full, sampler = network(x).flatten(2), network.sampler(n, None)
+        steps = torch.stack([sampler(canvas, t) for t in range(network.steps)], dim=2)
     assert (steps - full).abs().max() < 1e-5 * full.abs().max().clamp(min=1)
 
 
@@ -133,10 +133,10 @@ def test_every_step_costs_as_much_as_it_adds(make, monkeypatch):
     with torch.no_grad():
         with FlopCounterMode(display=False) as whole:
             network(torch.rand(2, *network.shape))
-        decoder = network.decoder(2, None)
+        sampler = network.sampler(2, None)
         with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: product}) as steps:
             for t in range(network.steps):
-                decoder(canvas, t)
+                sampler(canvas, t)
     assert 0.7 < steps.get_total_flops() / whole.get_total_flops() < 1.25
 
 

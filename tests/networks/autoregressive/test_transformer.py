@@ -61,7 +61,7 @@ def test_a_single_dimension_depends_on_the_label_alone(num_classes):
     network, y = make((1,), 3, num_classes), torch.tensor([0, 2]) if num_classes else None
     with torch.no_grad():
         params = network(torch.rand(2, 1), y)[:, :, 0]
-        assert torch.allclose(network.decoder(2, y)(torch.zeros(2, 1), 0), params)
+        assert torch.allclose(network.sampler(2, y)(torch.zeros(2, 1), 0), params)
     assert torch.equal(params[0], params[1]) == (num_classes == 0)
 
 
@@ -110,7 +110,7 @@ def test_it_runs_under_autocast():
         params = network(x)
         params.float().square().mean().backward()
         with torch.no_grad():
-            step = network.decoder(2, None)(torch.zeros(2, 9), 0)
+            step = network.sampler(2, None)(torch.zeros(2, 9), 0)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
     assert torch.allclose(step.float(), params[:, :, 0, 0, 0].float(), atol=0.3)
     assert torch.allclose(params.float(), network(x), atol=0.5)

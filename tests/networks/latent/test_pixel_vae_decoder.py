@@ -90,7 +90,7 @@ def test_steps_equal_whole_passes(make, network, shape, num_classes):
     with torch.no_grad():
         whole = decoder(z, y, x).flatten(2)[:, :, order[::group]]
         for incremental in (True, False):
-            step = decoder.steps(z, y, incremental)
+            step = decoder.sampler(z, y, incremental)
             for t in range(len(order) // group):
                 blind = canvas.clone()
                 blind[:, t * group :] = 7.0  # what is not drawn yet
