@@ -31,7 +31,7 @@ class OrderAgnostic(AncestralModule):
     not the conditional of the mixture whose likelihood is :meth:`log_prob`.)
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``; makes the network of the conditionals.
+        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
         observation: called with ``levels``; makes the form of each conditional.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         order_seed: seed of the orders.
@@ -65,7 +65,12 @@ class OrderAgnostic(AncestralModule):
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a "
                 "pixel, but an order-agnostic model draws every dimension by itself"
             )
-        self.network = network(shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width)
+        self.network = network(
+            shape=self.shape,
+            num_params=self.observation.num_params,
+            num_classes=self.label_width,
+            levels=self.levels,
+        )
         self.ensemble, self.order_seed = ensemble, order_seed
         self.validation_pairs, self.chunk = validation_pairs, chunk
 

@@ -131,6 +131,11 @@ def test_long_sampling_is_tracked():
     assert seen == [(6, "sampling"), (4, "sampling")]
 
 
+def test_the_network_is_told_the_levels():
+    assert make().network.levels == LEVELS
+    assert make(levels=None, observation=normal).network.levels is None
+
+
 def test_temperature_sharpens_and_must_be_positive():
     model = make()
     cold, warm = (model.sample(200, temperature=t) for t in (1e-4, 1.0))

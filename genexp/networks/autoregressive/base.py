@@ -17,6 +17,11 @@ class AutoregressiveNetwork(nn.Module, ABC):
 
     Orders are numbered by integers: order ``k`` is a permutation of the D dimensions together with whatever else is
     drawn with it, such as the masks of MADE. Networks with one raster order know k = 0 only.
+
+    Args:
+        shape: shape of one example.
+        num_params: parameters P per dimension.
+        levels: number of levels of the data, whose x are multiples of 1 / (levels - 1); None for continuous data.
     """
 
     num_orders: int | None = 1
@@ -26,10 +31,11 @@ class AutoregressiveNetwork(nn.Module, ABC):
     receptive_field: int | None = None
     """How many of the latest dimensions a conditional depends on; None where it depends on all earlier ones."""
 
-    def __init__(self, shape: Sequence[int], num_params: int) -> None:
+    def __init__(self, shape: Sequence[int], num_params: int, levels: int | None) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.num_params = num_params
+        self.levels = levels
         self.dims = torch.Size(self.shape).numel()
 
     @property
@@ -84,3 +90,16 @@ def require_images(shape: Sequence[int], network: str) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ValueError(f"data.shape={list(shape)}: {network} models images, (C, H, W)")
     return tuple(shape)
+
+
+def require_levels(levels: int | None, network: str) -> int:
+    """``levels``.
+
+    Raises:
+        ValueError: the data are continuous; names ``network``.
+    """
+    if levels is None:
+        raise ValueError(
+            f"data.levels=null: {network} models data with levels; for continuous data choose model=made, nade or fvsbn"
+        )
+    return levels

@@ -23,6 +23,7 @@ class FVSBN(FixedOrderNetwork):
         shape: shape of one example, of any number of axes.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`AutoregressiveNetwork`.
         random_order: see :class:`FixedOrderNetwork`.
         order_seed: see :class:`FixedOrderNetwork`.
     """
@@ -33,10 +34,11 @@ class FVSBN(FixedOrderNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         random_order: bool,
         order_seed: int,
     ) -> None:
-        super().__init__(shape, num_params, random_order, order_seed)
+        super().__init__(shape, num_params, levels, random_order, order_seed)
         self.num_classes = num_classes
         self.weight = nn.Parameter(torch.zeros(num_params, self.dims, self.dims))
         """``(P, D, D)``, of which ``mask`` keeps what comes from earlier dimensions."""

@@ -19,6 +19,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
         shape: (C, H, W).
         num_params: parameters P per dimension.
         num_classes: number of labels; 0 for an unconditional network. Labels enter every gate (equation 4).
+        levels: see :class:`AutoregressiveNetwork`.
         channels: features of both stacks, at least C.
         first_kernel: odd kernel width of the first layer.
         kernel: odd kernel width of the further layers.
@@ -35,13 +36,14 @@ class GatedPixelCNN(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         channels: int,
         first_kernel: int,
         kernel: int,
         dilations: Sequence[int],
         head_channels: int,
     ) -> None:
-        super().__init__(tuple(shape), num_params)
+        super().__init__(shape, num_params, levels)
         colours, _, _ = require_images(self.shape, "GatedPixelCNN")
         for name, width in (("first_kernel", first_kernel), ("kernel", kernel)):
             if width < 3 or width % 2 == 0:

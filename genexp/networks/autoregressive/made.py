@@ -26,6 +26,7 @@ class MADE(AutoregressiveNetwork):
         shape: shape of one example.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network. A label enters the first hidden layer.
+        levels: see :class:`AutoregressiveNetwork`.
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers.
         random_order: draw the order of the inputs; False keeps the raster order for every k.
@@ -42,6 +43,7 @@ class MADE(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: Sequence[int],
         activation: nn.Module,
         random_order: bool,
@@ -50,7 +52,7 @@ class MADE(AutoregressiveNetwork):
         direct: bool,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(tuple(shape), num_params)
+        super().__init__(shape, num_params, levels)
         if num_masks is not None and num_masks < 1:
             raise ValueError(f"num_masks={num_masks}: must be at least 1, or null for a new mask at every step")
         if not hidden:

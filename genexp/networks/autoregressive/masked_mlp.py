@@ -18,6 +18,7 @@ class MaskedMLP(MaskedNetwork):
         shape: shape of one example.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`MaskedNetwork`.
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers.
         initialisation: initialisation of the weights; None for PyTorch's.
@@ -29,11 +30,12 @@ class MaskedMLP(MaskedNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: Sequence[int],
         activation: nn.Module,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(shape, num_params)
+        super().__init__(shape, num_params, levels)
         if not hidden:
             raise ValueError("hidden=[]: MaskedMLP needs at least one hidden layer")
         self.mlp = ConditionalMLP(

@@ -32,6 +32,7 @@ class NADE(FixedOrderNetwork):
         shape: shape of one example, of any number of axes.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network. A label enters all a_d.
+        levels: see :class:`AutoregressiveNetwork`.
         hidden: number H of hidden units.
         activation: non-linearity of the hidden layer: ``nn.Sigmoid``, as in the papers of 2011, or ``nn.ReLU``.
         random_order: see :class:`FixedOrderNetwork`.
@@ -48,13 +49,14 @@ class NADE(FixedOrderNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: int,
         activation: nn.Module,
         random_order: bool,
         order_seed: int,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(shape, num_params, random_order, order_seed)
+        super().__init__(shape, num_params, levels, random_order, order_seed)
         if hidden < 1:
             raise ValueError(f"hidden={hidden}: must be at least 1")
         if type(activation) not in ACTIVATIONS:

@@ -22,12 +22,19 @@ class MaskedSampler(ABC):
 
 
 class MaskedNetwork(nn.Module, ABC):
-    """Parameters of the conditionals p(x_d | x_given) for every set of given dimensions: a network is told which they are."""
+    """Parameters of the conditionals p(x_d | x_given) for every set of given dimensions: a network is told which they are.
 
-    def __init__(self, shape: Sequence[int], num_params: int) -> None:
+    Args:
+        shape: shape of one example.
+        num_params: parameters P per dimension.
+        levels: number of levels of the data, whose x are multiples of 1 / (levels - 1); None for continuous data.
+    """
+
+    def __init__(self, shape: Sequence[int], num_params: int, levels: int | None) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.num_params = num_params
+        self.levels = levels
         self.dims = torch.Size(self.shape).numel()
 
     @abstractmethod

@@ -57,6 +57,7 @@ class PixelCNN(AutoregressiveNetwork):
         shape: (C, H, W).
         num_params: parameters P per dimension.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`AutoregressiveNetwork`.
         channels: h, at least C: features within a block; between the blocks there are 2h.
         first_kernel: odd kernel width of the first layer.
         kernel: odd kernel width of the blocks.
@@ -73,13 +74,14 @@ class PixelCNN(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         channels: int,
         first_kernel: int,
         kernel: int,
         blocks: int,
         head_channels: int,
     ) -> None:
-        super().__init__(tuple(shape), num_params)
+        super().__init__(shape, num_params, levels)
         colours, _, _ = require_images(self.shape, "PixelCNN")
         for name, width in (("first_kernel", first_kernel), ("kernel", kernel)):
             if width < 3 or width % 2 == 0:

@@ -24,6 +24,7 @@ class PixelCNNpp(AutoregressiveNetwork):
         shape: (C, H, W), H and W multiples of 2^downsamplings.
         num_params: parameters per pixel.
         num_classes: number of labels; 0 for an unconditional network. Labels enter every layer.
+        levels: see :class:`AutoregressiveNetwork`.
         filters: channels F of both streams, at least 1.
         resnets: layers per resolution, at least 1.
         downsamplings: how often the sides are halved, at least 0.
@@ -39,12 +40,13 @@ class PixelCNNpp(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         filters: int,
         resnets: int,
         downsamplings: int,
         dropout: float,
     ) -> None:
-        super().__init__(shape, num_params)
+        super().__init__(shape, num_params, levels)
         channels, height, width = require_images(shape, "PixelCNNpp")
         for name, value, least in (
             ("filters", filters, 1),

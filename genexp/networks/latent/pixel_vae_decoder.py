@@ -24,9 +24,10 @@ class AutoregressiveDecoder(nn.Module):
         latent_dim: dimensions of z.
         num_params: parameters P per dimension, or per pixel if h draws whole pixels.
         num_classes: number of labels, which both g and h receive; 0 for none.
+        levels: number of levels of the data, which h is told; None for continuous data.
         decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes g, which returns
             ``(B, F, *shape)``.
-        network: called with ``shape``, ``num_params``, ``num_classes``; makes h.
+        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes h.
         features: F, at least 1.
         hidden: widths of the hidden layers of the head.
         activation: non-linearity before each of its layers.
@@ -42,6 +43,7 @@ class AutoregressiveDecoder(nn.Module):
         latent_dim: int,
         num_params: int,
         num_classes: int,
+        levels: int | None,
         decoder: Callable[..., nn.Module],
         network: Callable[..., AutoregressiveNetwork],
         features: int,
@@ -51,7 +53,7 @@ class AutoregressiveDecoder(nn.Module):
         super().__init__()
         if features < 1:
             raise ValueError(f"features={features}: must be at least 1")
-        self.network = network(shape=shape, num_params=features, num_classes=num_classes)
+        self.network = network(shape=shape, num_params=features, num_classes=num_classes, levels=levels)
         if self.network.num_orders != 1:
             raise ValueError(
                 f"decoder.network: {type(self.network).__name__} trains {self.network.num_orders or 'all'} orders; an "

@@ -96,7 +96,7 @@ def test_steps_in_single_precision_are_as_exact_as_whole_passes(make_gated_pixel
 def test_parameters_of_one_channel():
     """What checkpoints hold: one kernel of each stack, the first horizontal one without the present pixel; no masks."""
     settings = {"channels": 4, "first_kernel": 7, "kernel": 3, "dilations": [1], "head_channels": 5}
-    network = GatedPixelCNN(shape=(1, 8, 8), num_params=2, num_classes=3, **settings)
+    network = GatedPixelCNN(shape=(1, 8, 8), num_params=2, num_classes=3, levels=2, **settings)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     first = {"vertical": (8, 2, 4, 7), "horizontal": (8, 2, 1, 3), "down": (8, 8, 1, 1), "mix": (8, 4, 1, 1)}
     second = first | {"vertical": (8, 4, 2, 3), "horizontal": (8, 4, 1, 2)}

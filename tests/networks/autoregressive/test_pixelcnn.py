@@ -6,7 +6,7 @@ from checks import before, check_causality, check_normalised, check_sampler, mod
 
 from genexp.networks.autoregressive.pixelcnn import PixelCNN
 
-DEFAULTS = {"channels": 12, "first_kernel": 3, "kernel": 3, "blocks": 1, "head_channels": 24}
+DEFAULTS = {"levels": None, "channels": 12, "first_kernel": 3, "kernel": 3, "blocks": 1, "head_channels": 24}
 
 
 @pytest.fixture

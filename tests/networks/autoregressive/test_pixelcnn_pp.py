@@ -14,7 +14,7 @@ from genexp.probability.observation.pixel_logistic_mixture import PixelLogisticM
 @pytest.fixture
 def make(float64):
     def make(shape, num_params, num_classes=0, **changes):
-        defaults = {"filters": 6, "resnets": 1, "downsamplings": 0, "dropout": 0.0}
+        defaults = {"levels": None, "filters": 6, "resnets": 1, "downsamplings": 0, "dropout": 0.0}
         network = PixelCNNpp(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)
         return randomise(network, 0.5)
 
@@ -112,7 +112,7 @@ def test_sampling_of_single_channels_with_another_observation(make):
 def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pass(n):
     torch.manual_seed(0)
     network = PixelCNNpp(
-        shape=(3, 8, 8), num_params=20, num_classes=0, filters=16, resnets=2, downsamplings=2, dropout=0.5
+        shape=(3, 8, 8), num_params=20, num_classes=0, levels=256, filters=16, resnets=2, downsamplings=2, dropout=0.5
     ).eval()
     x = torch.rand(n, 3, 8, 8)
     canvas = x.flatten(1)[:, network.permutation()]
@@ -149,7 +149,7 @@ def test_dropout_is_for_training_only(make):
 
 def test_weights_are_normalised_and_begin_with_the_norms_asked_for():
     network = PixelCNNpp(
-        shape=(1, 8, 8), num_params=5, num_classes=0, filters=4, resnets=1, downsamplings=1, dropout=0.0
+        shape=(1, 8, 8), num_params=5, num_classes=0, levels=2, filters=4, resnets=1, downsamplings=1, dropout=0.0
     )
     layer = network.contract[0][0]
     for conv, norm, dims in (

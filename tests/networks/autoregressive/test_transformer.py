@@ -1,7 +1,5 @@
 """The causal transformer: causality, normalisation, and a sampler with caches that equals whole forward passes."""
 
-from functools import partial
-
 import pytest
 import torch
 from checks import before, check_causality, check_normalised, check_sampler, model_of, randomise
@@ -19,7 +17,7 @@ def make(shape, num_params, num_classes=0, levels=3, **changes):
 
 
 def model(shape, levels, num_classes=None, **changes):
-    return model_of(partial(make, levels=levels), shape, levels, num_classes, **changes)
+    return model_of(make, shape, levels, num_classes, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +127,7 @@ def test_its_blocks_are_blocks():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"levels": None}, "levels=null"),
+        ({"levels": None}, r"data\.levels=null: Transformer models data with levels; for continuous data choose"),
         ({"levels": 1}, "levels=1"),
         ({"depth": 0}, "depth=0"),
         ({"heads": 3}, "heads=3: must be at least 1 and divide width=8"),

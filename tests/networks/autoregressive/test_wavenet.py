@@ -130,7 +130,7 @@ def test_dropout_is_for_training(make_wavenet):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"levels": None}, "levels=null"),
+        ({"levels": None}, r"data\.levels=null: WaveNet models data with levels"),
         ({"channels": 0}, "channels=0: must be at least 1"),
         ({"stacks": 0}, "stacks=0: must be at least 1"),
         ({"dropout": 1.0}, r"dropout=1.0: must be in \[0, 1\)"),
