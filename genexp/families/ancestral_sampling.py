@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion, ExactLikelihood
-from genexp.networks.autoregressive.base import Decoder
+from genexp.networks.autoregressive.base import Sampler
 from genexp.probability.quantize import unit
 from genexp.ranges import positive
 
@@ -66,7 +66,7 @@ class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
 def draw_steps(
     x: Tensor,
     kept: Tensor,
-    step: Decoder,
+    step: Sampler,
     sample: Callable[[Tensor], Tensor],
     levels: int | None,
     times: Iterable[int],

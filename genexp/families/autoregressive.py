@@ -25,7 +25,7 @@ class Autoregressive(AncestralModule):
     drawn given those before it in the order, and what is given after it has no influence on it.
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``; makes the network of the conditionals.
+        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
         observation: called with ``levels``; makes the form of each conditional.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         validation_ensemble: number of orders in the loss in evaluation mode, at least 1.
@@ -47,7 +47,12 @@ class Autoregressive(AncestralModule):
     ) -> None:
         super().__init__(**base)
         self.observation = observation(levels=self.levels)
-        self.network = network(shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width)
+        self.network = network(
+            shape=self.shape,
+            num_params=self.observation.num_params,
+            num_classes=self.label_width,
+            levels=self.levels,
+        )
         if self.observation.group != self.network.group:
             raise ValueError(
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a pixel, "
@@ -102,7 +107,7 @@ class Autoregressive(AncestralModule):
         kept = given.flatten()[permutation].view(network.steps, network.group)
         permutation = permutation.to(self.device)
         x = x.flatten(1)[:, permutation]
-        step = (network.decoder if incremental else network.full_decoder)(len(x), y, order)
+        step = (network.sampler if incremental else network.full_sampler)(len(x), y, order)
         times = self.track(range(network.steps), "sampling")
         sample = partial(self.observation.sample, temperature=temperature)
         draw_steps(x, kept, step, sample, self.levels, times, self.dtype)

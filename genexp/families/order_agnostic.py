@@ -32,7 +32,7 @@ class OrderAgnostic(AncestralModule):
     not the conditional of the mixture whose likelihood is :meth:`log_prob`.)
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``; makes the network of the conditionals.
+        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
         observation: called with ``levels``; makes the form of each conditional.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         order_seed: seed of the orders.
@@ -64,7 +64,12 @@ class OrderAgnostic(AncestralModule):
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a "
                 "pixel, but an order-agnostic model draws every dimension by itself"
             )
-        self.network = network(shape=self.shape, num_params=self.observation.num_params, num_classes=self.label_width)
+        self.network = network(
+            shape=self.shape,
+            num_params=self.observation.num_params,
+            num_classes=self.label_width,
+            levels=self.levels,
+        )
         self.ensemble, self.order_seed = ensemble, order_seed
         self.validation_pairs, self.chunk = validation_pairs, chunk
 
@@ -127,11 +132,11 @@ class OrderAgnostic(AncestralModule):
     def _order_log_prob(self, x: Tensor, y: Tensor | None, order: int) -> Tensor:
         permutation = self.permutation(order)
         scaled = unit(x, self.levels)
-        decoder = self.network.decoder(scaled, torch.zeros(self.shape, dtype=torch.bool), y)
+        sampler = self.network.sampler(scaled, torch.zeros(self.shape, dtype=torch.bool), y)
         values, params = scaled.flatten(1).t().contiguous().unbind(), []
         for d in permutation.tolist():
-            params.append(decoder.params(d))
-            decoder.give(d, values[d])
+            params.append(sampler.params(d))
+            sampler.give(d, values[d])
         x = x.flatten(1)[:, permutation.to(x.device)]
         return self.observation.log_prob(torch.stack(params, dim=2), x).sum(1)
 
@@ -151,11 +156,11 @@ class OrderAgnostic(AncestralModule):
         """``x`` with all but ``given`` drawn, in the sequence of one order."""
         kept = given.flatten().tolist()
         missing = [d for d in self.permutation(order).tolist() if not kept[d]]
-        decoder = (self.network.decoder if incremental else self.network.full_decoder)(unit(x, self.levels), given, y)
+        sampler = (self.network.sampler if incremental else self.network.full_sampler)(unit(x, self.levels), given, y)
         columns = x.flatten(1).t().contiguous()
         column = columns.unbind()
         for d in self.track(missing, "sampling"):
-            drawn = self.observation.sample(decoder.params(d), temperature)
+            drawn = self.observation.sample(sampler.params(d), temperature)
             column[d].copy_(drawn)
-            decoder.give(d, unit(drawn, self.levels))
+            sampler.give(d, unit(drawn, self.levels))
         return columns.t().reshape(x.shape)

@@ -1,6 +1,7 @@
 """A VAE whose decoder is autoregressive (Gulrajani et al., "PixelVAE: a latent variable model for natural images", ICLR
 2017): p(x | z) = prod_d p(x_d | x_<d, z)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from genexp.families.ancestral_sampling import draw_steps, one_thread
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
+from genexp.networks.latent.pixel_vae_decoder import AutoregressiveDecoder
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
@@ -19,7 +21,10 @@ class PixelVAE(VAE):
     it sees, the less z says (and a warm-up of the KL term helps it to be used at all).
 
     Args:
-        vae: as of :class:`VAE`, but ``decoder`` makes a :class:`genexp.networks.latent.pixel_vae_decoder.AutoregressiveDecoder`.
+        levels: number of levels; None for continuous data.
+        decoder: as of :class:`VAE`, but it is called with ``levels``, too, and makes an
+            :class:`~genexp.networks.latent.pixel_vae_decoder.AutoregressiveDecoder`.
+        vae: see :class:`VAE`.
 
     Raises:
         ValueError: decoder and observation model do not draw the same number of dimensions in a step.
@@ -28,8 +33,8 @@ class PixelVAE(VAE):
     draws_of_mean: ClassVar[int] = 8
     """Of x for each z, whose mean :meth:`conditional_mean` is."""
 
-    def __init__(self, **vae: Any) -> None:
-        super().__init__(**vae)
+    def __init__(self, *, levels: int | None, decoder: Callable[..., AutoregressiveDecoder], **vae: Any) -> None:
+        super().__init__(levels=levels, decoder=partial(decoder, levels=levels), **vae)
         if self.observation.group != self.decoder.group:
             raise ValueError(
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a pixel, "
@@ -59,6 +64,6 @@ class PixelVAE(VAE):
         kept = torch.zeros(steps, self.decoder.group, dtype=torch.bool)
         sample = partial(self.observation.decode, temperature=temperature)
         with one_thread():
-            step, times = self.decoder.steps(z, self.labels(y)), self.track(range(steps), "sampling")
+            step, times = self.decoder.sampler(z, self.labels(y)), self.track(range(steps), "sampling")
             draw_steps(x, kept, step, sample, self.levels, times, z.dtype)
         return x[:, order.argsort()].view(-1, *self.shape)

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genexp.networks.blocks.conditional_norm import batch_norm_layer, in_turn
 from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.labels import append_one_hot, one_hot_planes
 from genexp.networks.blocks.projection import Projection
 from genexp.networks.blocks.spectral import normalise_spectrally
 
@@ -41,17 +41,6 @@ def pyramid(shape: Sequence[int], channels: int) -> tuple[list[int], int]:
         widths.append(channels * 2 ** (len(widths) - 1))
         side //= 2
     return widths, side
-
-
-def one_hot_planes(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
-    """Append the label as ``num_classes`` constant planes: ``(B, C, H, W)`` -> ``(B, C + num_classes, H, W)``."""
-    planes = F.one_hot(y, num_classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
-    return torch.cat([x, planes], dim=1)
-
-
-def append_one_hot(z: Tensor, y: Tensor, num_classes: int) -> Tensor:
-    """Append the label as a one-hot vector: ``(B, F)`` -> ``(B, F + num_classes)``."""
-    return torch.cat([z, F.one_hot(y, num_classes).to(z.dtype)], dim=1)
 
 
 class Downward(nn.Module):

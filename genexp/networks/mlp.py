@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.labels import append_one_hot
 from genexp.networks.blocks.maxout import Maxout
 from genexp.networks.blocks.projection import Projection
 from genexp.networks.blocks.spectral import normalise_spectrally
@@ -60,7 +60,7 @@ class ConditionalMLP(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.num_classes:
-            x = torch.cat([x, F.one_hot(y, self.num_classes).to(x.dtype)], dim=1)
+            x = append_one_hot(x, y, self.num_classes)
         return self.layers(x)
 
 

@@ -14,9 +14,9 @@ LEVELS = 3
 
 
 class Plain(MaskedMLP):
-    """A network that has no faster decoder."""
+    """A network that has no faster sampler."""
 
-    decoder = MaskedNetwork.decoder
+    sampler = MaskedNetwork.sampler
 
 
 def make(

@@ -126,6 +126,11 @@ def test_training_takes_one_order_at_random_and_evaluation_the_ensemble(float64)
         assert torch.equal(model.eval().loss(x)["loss"], -model.ensemble_log_prob(x, None, 3))
 
 
+def test_the_network_is_told_the_levels():
+    assert make().network.levels == LEVELS
+    assert make(levels=None, observation=normal).network.levels is None
+
+
 def test_temperature_sharpens_and_must_be_positive():
     model = make()
     cold, warm = (model.sample(200, temperature=t) for t in (1e-4, 1.0))

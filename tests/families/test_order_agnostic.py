@@ -133,8 +133,8 @@ def test_chunks_limit_what_goes_through_the_network_and_change_nothing(float64, 
     x, y = torch.randint(LEVELS, (10, 2, 3)).to(torch.uint8), torch.arange(10) % 3
     whole, sizes = model.log_prob(x, y), []
     model.chunk = chunk
-    decoder = model.network.decoder
-    monkeypatch.setattr(model.network, "decoder", lambda x, *rest: (sizes.append(len(x)), decoder(x, *rest))[1])
+    sampler = model.network.sampler
+    monkeypatch.setattr(model.network, "sampler", lambda x, *rest: (sizes.append(len(x)), sampler(x, *rest))[1])
     assert torch.allclose(model.log_prob(x, y), whole, rtol=1e-12)
     assert max(sizes) == chunk and sum(sizes) == 20
 

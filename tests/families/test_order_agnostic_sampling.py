@@ -8,20 +8,20 @@ from genexp.probability.observation.base import Categorical
 
 
 @pytest.mark.parametrize("hidden", [[500], [100, 100]], ids=str)
-def test_the_incremental_decoder_stays_precise_over_many_steps(hidden):
+def test_the_incremental_sampler_stays_precise_over_many_steps(hidden):
     """In float32, relative to logits of size 1."""
     model = make(shape=(784,), levels=2, hidden=hidden)
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.mul_(0.1)
         x, nothing = torch.randint(2, (4, 784)).float(), torch.zeros(784, dtype=torch.bool)
-        fast, full = (make_(x, nothing, None) for make_ in (model.network.decoder, model.network.full_decoder))
+        fast, full = (make_(x, nothing, None) for make_ in (model.network.sampler, model.network.full_sampler))
         for t, d in enumerate(torch.randperm(784).tolist()):
             if t % 60 == 0 or t > 780:
                 a, b = fast.params(d), full.params(d)
                 assert (a - b).abs().max() < 1e-5 * max(1, b.abs().max())
-            for decoder in (fast, full):
-                decoder.give(d, x[:, d])
+            for sampler in (fast, full):
+                sampler.give(d, x[:, d])
 
 
 def run(model, act):
@@ -129,6 +129,11 @@ def test_long_sampling_is_tracked():
     model.sample(2)
     model.complete(torch.zeros(2, 2, 3, dtype=torch.uint8), torch.eye(3)[:2].bool())
     assert seen == [(6, "sampling"), (4, "sampling")]
+
+
+def test_the_network_is_told_the_levels():
+    assert make().network.levels == LEVELS
+    assert make(levels=None, observation=normal).network.levels is None
 
 
 def test_temperature_sharpens_and_must_be_positive():

@@ -201,6 +201,10 @@ def test_training_uses_z_where_the_network_of_x_cannot_see(make):
         assert model.bound(x, k=100).mean() > -1.0
 
 
+def test_the_network_of_x_is_told_the_levels(make):
+    assert make(levels=5).decoder.network.levels == 5
+
+
 def test_network_and_observation_draw_together(make):
     def pixels(**sizes):
         return PixelCNNpp(filters=2, resnets=1, downsamplings=0, dropout=0.0, **sizes)

@@ -42,8 +42,7 @@ def make_vq_vae(seed=0, shape=(1, 4, 4), codebook=MOVING, conditional=False, bet
 
 def make_two_stage(first_stage, seed=1, conditional=False, given=None, **changes):
     torch.manual_seed(seed)
-    size = first_stage.codebook.size
-    network = partial(Transformer, levels=size, depth=1, heads=2, width=8, mlp_ratio=2, dropout=0.0)
+    network = partial(Transformer, depth=1, heads=2, width=8, mlp_ratio=2, dropout=0.0)
     arguments = {
         "shape": first_stage.shape,
         "levels": first_stage.levels,

@@ -12,6 +12,7 @@ from genexp.networks.autoregressive.made import MADE
 def make_made(float64):
     def make(shape, num_params, num_classes=0, **changes):
         defaults = {
+            "levels": None,
             "hidden": [7],
             "activation": torch.nn.Tanh(),
             "random_order": False,
@@ -29,7 +30,14 @@ def make_made(float64):
 @pytest.fixture
 def make_gated_pixelcnn(float64):
     def make(shape, num_params, num_classes=0, **changes):
-        defaults = {"channels": 8, "first_kernel": 3, "kernel": 3, "dilations": [1], "head_channels": 24}
+        defaults = {
+            "levels": None,
+            "channels": 8,
+            "first_kernel": 3,
+            "kernel": 3,
+            "dilations": [1],
+            "head_channels": 24,
+        }
         network = GatedPixelCNN(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)
         return randomise(network, 0.3)
 

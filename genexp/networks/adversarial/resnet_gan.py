@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.conditional_norm import batch_norm_layer, in_turn
 from genexp.networks.blocks.initialisation import initialise
+from genexp.networks.blocks.labels import append_one_hot, one_hot_planes
 from genexp.networks.blocks.projection import Projection
+from genexp.networks.blocks.residual import ResidualBlock
 from genexp.networks.blocks.spectral import normalise_spectrally
-from genexp.networks.convolutional import append_one_hot, one_hot_planes, pyramid
-from genexp.networks.latent.residual import ResidualBlock
+from genexp.networks.convolutional import pyramid
 
 
 class UpBlock(Block):

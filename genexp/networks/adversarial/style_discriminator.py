@@ -30,7 +30,7 @@ def with_minibatch_std(x: Tensor, group_size: int) -> Tensor:
     return torch.cat([x, plane], dim=1)
 
 
-class DownBlock(Block):
+class StyleDownBlock(Block):
     """(f(x) + skip(x)) / sqrt(2), f two 3x3 convolutions; both halve the sides after a blur (figure 7c):
     ``(B, in_channels, H, W)`` -> ``(B, out_channels, H / 2, W / 2)``."""
 
@@ -79,7 +79,7 @@ class StyleDiscriminator(nn.Module):
         widths, side = style_widths(shape, channels, max_channels)
         top = widths[-1]
         self.from_image = EqualisedConv2d(shape[0], channels, 1)
-        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in itertools.pairwise(widths)))
+        self.blocks = nn.Sequential(*(StyleDownBlock(a, b) for a, b in itertools.pairwise(widths)))
         self.last = EqualisedConv2d(top + 1, top, 3, padding=1)
         self.features = EqualisedLinear(prod((top, side, side)), top)
         self.out = EqualisedLinear(top, max(num_classes, 1) + num_outputs - 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-Decoder = Callable[[Tensor, int], Tensor]
+Sampler = Callable[[Tensor, int], Tensor]
 """Called once per step t = 0, 1, ..., T - 1, in this sequence, with the canvas ``(B, D)``: the dimensions in the sequence
 of the order, scaled to [0, 1], of which those of the first t steps are drawn and the others are arbitrary. Returns the
 parameters ``(B, P)`` of step t."""
@@ -17,6 +17,11 @@ class AutoregressiveNetwork(nn.Module, ABC):
 
     Orders are numbered by integers: order ``k`` is a permutation of the D dimensions together with whatever else is
     drawn with it, such as the masks of MADE. Networks with one raster order know k = 0 only.
+
+    Args:
+        shape: shape of one example.
+        num_params: parameters P per dimension.
+        levels: number of levels of the data, whose x are multiples of 1 / (levels - 1); None for continuous data.
     """
 
     num_orders: int | None = 1
@@ -26,10 +31,11 @@ class AutoregressiveNetwork(nn.Module, ABC):
     receptive_field: int | None = None
     """How many of the latest dimensions a conditional depends on; None where it depends on all earlier ones."""
 
-    def __init__(self, shape: Sequence[int], num_params: int) -> None:
+    def __init__(self, shape: Sequence[int], num_params: int, levels: int | None) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.num_params = num_params
+        self.levels = levels
         self.dims = torch.Size(self.shape).numel()
 
     @property
@@ -57,12 +63,12 @@ class AutoregressiveNetwork(nn.Module, ABC):
         flat = torch.arange(self.dims)
         return flat.view(self.shape[0], -1).t().flatten() if len(self.shape) == 3 else flat
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """One conditional at a time, for sampling ``n`` examples. Networks that can reuse what an earlier step computed
-        override this; the result equals that of :meth:`full_decoder`."""
-        return self.full_decoder(n, y, order)
+        override this; the result equals that of :meth:`full_sampler`."""
+        return self.full_sampler(n, y, order)
 
-    def full_decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def full_sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """The reference: a whole forward pass for every step."""
         permutation = self.permutation(order)
         places = permutation.argsort()
@@ -84,3 +90,16 @@ def require_images(shape: Sequence[int], network: str) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ValueError(f"data.shape={list(shape)}: {network} models images, (C, H, W)")
     return tuple(shape)
+
+
+def require_levels(levels: int | None, network: str) -> int:
+    """``levels``.
+
+    Raises:
+        ValueError: the data are continuous; names ``network``.
+    """
+    if levels is None:
+        raise ValueError(
+            f"data.levels=null: {network} models data with levels; for continuous data choose model=made, nade or fvsbn"
+        )
+    return levels

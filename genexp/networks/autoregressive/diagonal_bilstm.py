@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import Decoder
+from genexp.networks.autoregressive.base import Sampler
 from genexp.networks.autoregressive.pixelrnn import PixelRNN, RecurrentLayer, lstm
-from genexp.networks.autoregressive.pixelrnn_sampler import PixelRNNDecoder, per_pixel
+from genexp.networks.autoregressive.pixelrnn_sampler import PixelRNNSampler, per_pixel
 
 
 def by_diagonal(height: int, width: int) -> Tensor:
@@ -74,11 +74,11 @@ class DiagonalBiLSTM(PixelRNN):
     layer = DiagonalBiLSTMLayer
     margin = 1
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return DiagonalBiLSTMDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return DiagonalBiLSTMSampler(self, n, y)
 
 
-class DiagonalBiLSTMDecoder(PixelRNNDecoder):
+class DiagonalBiLSTMSampler(PixelRNNSampler):
     """The LSTM from the left once a pixel; that from the right once a row, when it is finished, in all layers at once."""
 
     @torch.no_grad()

@@ -9,19 +9,22 @@ from genexp.networks.autoregressive.base import AutoregressiveNetwork
 from genexp.probability.randomness import generator
 
 
-class FixedOrder(AutoregressiveNetwork):
+class FixedOrderNetwork(AutoregressiveNetwork):
     """A network that knows one order.
 
     Args:
         shape: shape of one example.
         num_params: parameters per dimension.
+        levels: see :class:`AutoregressiveNetwork`.
         random_order: draw the order, as a function of ``order_seed``; False is the raster order, of images ``(C, H, W)``
             pixel by pixel, and channel by channel within a pixel.
         order_seed: seed of a random order.
     """
 
-    def __init__(self, shape: Sequence[int], num_params: int, random_order: bool, order_seed: int) -> None:
-        super().__init__(shape, num_params)
+    def __init__(
+        self, shape: Sequence[int], num_params: int, levels: int | None, random_order: bool, order_seed: int
+    ) -> None:
+        super().__init__(shape, num_params, levels)
         sequence = AutoregressiveNetwork.permutation(self)
         if random_order:
             sequence = torch.randperm(self.dims, generator=generator(order_seed, "order"))

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import Decoder
-from genexp.networks.autoregressive.fixed_order import FixedOrder
+from genexp.networks.autoregressive.base import Sampler
+from genexp.networks.autoregressive.fixed_order import FixedOrderNetwork
 
 
-class FVSBN(FixedOrder):
+class FVSBN(FixedOrderNetwork):
     """Fully visible sigmoid belief network: ``params_d = b_d + sum_{i<d} W_di x_i + U_d onehot(y)``, the logistic
     autoregression that Larochelle & Murray (2011, section 2.1) compare with.
 
@@ -23,8 +23,9 @@ class FVSBN(FixedOrder):
         shape: shape of one example, of any number of axes.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network.
-        random_order: see :class:`FixedOrder`.
-        order_seed: see :class:`FixedOrder`.
+        levels: see :class:`AutoregressiveNetwork`.
+        random_order: see :class:`FixedOrderNetwork`.
+        order_seed: see :class:`FixedOrderNetwork`.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class FVSBN(FixedOrder):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         random_order: bool,
         order_seed: int,
     ) -> None:
-        super().__init__(shape, num_params, random_order, order_seed)
+        super().__init__(shape, num_params, levels, random_order, order_seed)
         self.num_classes = num_classes
         self.weight = nn.Parameter(torch.zeros(num_params, self.dims, self.dims))
         """``(P, D, D)``, of which ``mask`` keeps what comes from earlier dimensions."""
@@ -57,7 +59,7 @@ class FVSBN(FixedOrder):
         params = F.linear(x.flatten(1), weight).unflatten(1, self.bias.shape)
         return (params + self.offsets(y)).unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """Step t is the row t of every matrix: all steps together are one forward pass."""
         offsets = self.offsets(y).expand(n, -1, -1)[..., self.sequence].movedim(2, 0).contiguous()  # (D, n, P)
         weight = self.weight[:, self.sequence][..., self.sequence].transpose(0, 1).contiguous()  # (D, P, D)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.networks.blocks.initialisation import initialise
 from genexp.probability.randomness import generator
 
@@ -26,6 +26,7 @@ class MADE(AutoregressiveNetwork):
         shape: shape of one example.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network. A label enters the first hidden layer.
+        levels: see :class:`AutoregressiveNetwork`.
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers.
         random_order: draw the order of the inputs; False keeps the raster order for every k.
@@ -42,6 +43,7 @@ class MADE(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: Sequence[int],
         activation: nn.Module,
         random_order: bool,
@@ -50,7 +52,7 @@ class MADE(AutoregressiveNetwork):
         direct: bool,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(tuple(shape), num_params)
+        super().__init__(shape, num_params, levels)
         if num_masks is not None and num_masks < 1:
             raise ValueError(f"num_masks={num_masks}: must be at least 1, or null for a new mask at every step")
         if not hidden:
@@ -103,11 +105,11 @@ class MADE(AutoregressiveNetwork):
             out = out + F.linear(x, self.direct.weight * direct_mask)
         return out.view(-1, self.num_params, *self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y, order)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return MADESampler(self, n, y, order)
 
 
-class IncrementalDecoder:
+class MADESampler:
     """Sampling without recomputation: each hidden unit is computed once, as soon as all its inputs are known.
 
     Before step t (of 0, ..., D - 1) the first t inputs are known, so that the hidden units of degree t can be computed, layer

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genexp.networks.autoregressive.order_agnostic import MaskedDecoder, MaskedNetwork
+from genexp.networks.autoregressive.order_agnostic import MaskedNetwork, MaskedSampler
 from genexp.networks.mlp import ConditionalMLP
 
 
@@ -18,6 +18,7 @@ class MaskedMLP(MaskedNetwork):
         shape: shape of one example.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`MaskedNetwork`.
         hidden: widths of the hidden layers.
         activation: non-linearity of the hidden layers.
         initialisation: initialisation of the weights; None for PyTorch's.
@@ -29,11 +30,12 @@ class MaskedMLP(MaskedNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: Sequence[int],
         activation: nn.Module,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(shape, num_params)
+        super().__init__(shape, num_params, levels)
         if not hidden:
             raise ValueError("hidden=[]: MaskedMLP needs at least one hidden layer")
         self.mlp = ConditionalMLP(
@@ -49,11 +51,11 @@ class MaskedMLP(MaskedNetwork):
         inputs = torch.cat([x.flatten(1), mask.flatten(1)], dim=1)
         return self.mlp(inputs, y).view(-1, self.num_params, *self.shape)
 
-    def decoder(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedDecoder:
-        return IncrementalDecoder(self, x, given, y)
+    def sampler(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedSampler:
+        return MaskedMLPSampler(self, x, given, y)
 
 
-class IncrementalDecoder(MaskedDecoder):
+class MaskedMLPSampler(MaskedSampler):
     """The first layer, whose inputs change by one dimension a step, is kept before its non-linearity and updated in O(n H);
     of the last layer only the rows of the wanted dimension are computed. The layers between change wholly.
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from genexp.networks.autoregressive.base import Decoder
-from genexp.networks.autoregressive.fixed_order import FixedOrder
+from genexp.networks.autoregressive.base import Sampler
+from genexp.networks.autoregressive.fixed_order import FixedOrderNetwork
 from genexp.networks.blocks.initialisation import initialise
 
 BLOCK = 16
@@ -19,7 +19,7 @@ TILE = 2**20
 """Most hidden activations of a block, 4 MiB in float32, so that they stay in the cache: larger batches are divided."""
 
 
-class NADE(FixedOrder):
+class NADE(FixedOrderNetwork):
     """Neural autoregressive distribution estimator, in one order.
 
     ``a_d = c + W x_<d + U onehot(y)``, ``h_d = activation(a_d)``, ``params_d = b_d + V_d h_d`` (2016, equations 3 and 4).
@@ -32,10 +32,11 @@ class NADE(FixedOrder):
         shape: shape of one example, of any number of axes.
         num_params: parameters per dimension.
         num_classes: number of labels; 0 for an unconditional network. A label enters all a_d.
+        levels: see :class:`AutoregressiveNetwork`.
         hidden: number H of hidden units.
         activation: non-linearity of the hidden layer: ``nn.Sigmoid``, as in the papers of 2011, or ``nn.ReLU``.
-        random_order: see :class:`FixedOrder`.
-        order_seed: see :class:`FixedOrder`.
+        random_order: see :class:`FixedOrderNetwork`.
+        order_seed: see :class:`FixedOrderNetwork`.
         initialisation: initialisation of the weights, e.g. ``torch.nn.init.orthogonal_``; None for that of ``nn.Linear``.
 
     Raises:
@@ -48,13 +49,14 @@ class NADE(FixedOrder):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: int,
         activation: nn.Module,
         random_order: bool,
         order_seed: int,
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
-        super().__init__(shape, num_params, random_order, order_seed)
+        super().__init__(shape, num_params, levels, random_order, order_seed)
         if hidden < 1:
             raise ValueError(f"hidden={hidden}: must be at least 1")
         if type(activation) not in ACTIVATIONS:
@@ -93,7 +95,7 @@ class NADE(FixedOrder):
         params = torch.cat(parts, 1) + self.out_bias.view(self.dims, 1, self.num_params)
         return params[self.places].permute(1, 2, 0).unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         """Each step adds what the last dimension drawn tells the hidden units: all steps are one forward pass."""
         activate_, _ = ACTIVATIONS[type(self.activation)]
         pre = self.start(n, y).clone()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MaskedDecoder(ABC):
+class MaskedSampler(ABC):
     """The conditionals of ``n`` examples in each of which the same dimensions are given, and more step by step; to be made
     and called under ``torch.no_grad``. A dimension is named by its flat index in {0, ..., D - 1}."""
 
@@ -22,12 +22,19 @@ class MaskedDecoder(ABC):
 
 
 class MaskedNetwork(nn.Module, ABC):
-    """Parameters of the conditionals p(x_d | x_given) for every set of given dimensions: a network is told which they are."""
+    """Parameters of the conditionals p(x_d | x_given) for every set of given dimensions: a network is told which they are.
 
-    def __init__(self, shape: Sequence[int], num_params: int) -> None:
+    Args:
+        shape: shape of one example.
+        num_params: parameters P per dimension.
+        levels: number of levels of the data, whose x are multiples of 1 / (levels - 1); None for continuous data.
+    """
+
+    def __init__(self, shape: Sequence[int], num_params: int, levels: int | None) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.num_params = num_params
+        self.levels = levels
         self.dims = torch.Size(self.shape).numel()
 
     @abstractmethod
@@ -43,23 +50,23 @@ class MaskedNetwork(nn.Module, ABC):
             ``(B, P, *shape)``; those of a dimension that is given mean nothing.
         """
 
-    def decoder(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedDecoder:
+    def sampler(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedSampler:
         """One conditional at a time. Networks that can reuse what an earlier step computed override this; the result
-        equals that of :meth:`full_decoder`.
+        equals that of :meth:`full_sampler`.
 
         Args:
             x: ``(n, *shape)``, scaled to [0, 1]; arbitrary where it is missing.
             given: bool ``(*shape)``, True where x is given.
             y: labels ``(n,)``, or None.
         """
-        return self.full_decoder(x, given, y)
+        return self.full_sampler(x, given, y)
 
-    def full_decoder(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedDecoder:
+    def full_sampler(self, x: Tensor, given: Tensor, y: Tensor | None) -> MaskedSampler:
         """The reference: a whole forward pass for every step."""
-        return FullDecoder(self, x, given, y)
+        return FullMaskedSampler(self, x, given, y)
 
 
-class FullDecoder(MaskedDecoder):
+class FullMaskedSampler(MaskedSampler):
     """A whole forward pass for every step."""
 
     def __init__(self, network: MaskedNetwork, x: Tensor, given: Tensor, y: Tensor | None) -> None:

@@ -7,22 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder, require_images
-from genexp.networks.autoregressive.raster import (
-    ColumnTaps,
-    HeadSteps,
-    MaskedConv2d,
-    PointwiseSteps,
-    RowTaps,
-    bounds_of,
-    groups_of,
-    matrices,
-    pointwise,
-)
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_images
+from genexp.networks.autoregressive.raster import MaskedConv2d, bounds_of, groups_of, pointwise
+from genexp.networks.autoregressive.raster_sampler import ColumnTaps, HeadSteps, PointwiseSteps, RowTaps, matrices
 from genexp.networks.blocks.base import Block
 
 
-class ResidualBlock(Block):
+class PixelCNNBlock(Block):
     """ReLU, 1x1 convolution 2h -> h, ReLU, masked convolution h -> h, ReLU, 1x1 convolution h -> 2h, plus the input
     (figure 5 of the paper, left; all of mask B).
 
@@ -66,6 +57,7 @@ class PixelCNN(AutoregressiveNetwork):
         shape: (C, H, W).
         num_params: parameters P per dimension.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`AutoregressiveNetwork`.
         channels: h, at least C: features within a block; between the blocks there are 2h.
         first_kernel: odd kernel width of the first layer.
         kernel: odd kernel width of the blocks.
@@ -82,13 +74,14 @@ class PixelCNN(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         channels: int,
         first_kernel: int,
         kernel: int,
         blocks: int,
         head_channels: int,
     ) -> None:
-        super().__init__(tuple(shape), num_params)
+        super().__init__(shape, num_params, levels)
         colours, _, _ = require_images(self.shape, "PixelCNN")
         for name, width in (("first_kernel", first_kernel), ("kernel", kernel)):
             if width < 3 or width % 2 == 0:
@@ -100,7 +93,7 @@ class PixelCNN(AutoregressiveNetwork):
         reach = first_kernel // 2
         self.first = MaskedConv2d(out, wide, (reach + 1, first_kernel), present=reach, own=False)
         self.label = nn.Embedding(num_classes, 2 * channels) if num_classes else None
-        self.blocks = nn.ModuleList([ResidualBlock(wide, narrow, kernel, num_classes) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([PixelCNNBlock(wide, narrow, kernel, num_classes) for _ in range(blocks)])
         self.head = nn.Sequential(
             nn.ReLU(),
             pointwise(wide, head),
@@ -121,9 +114,9 @@ class PixelCNN(AutoregressiveNetwork):
         colours, *size = self.shape
         return self.head(x).view(-1, colours, self.num_params, *size).transpose(1, 2)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
         with torch.no_grad(), torch.autocast(self.first.weight.device.type, enabled=False):
-            return IncrementalDecoder(self, n, y)
+            return PixelCNNSampler(self, n, y)
 
 
 class BlockSteps:
@@ -140,7 +133,7 @@ class BlockSteps:
         width: columns W of the image.
     """
 
-    def __init__(self, block: ResidualBlock, shift: Tensor, start: Tensor, n: int, width: int) -> None:
+    def __init__(self, block: PixelCNNBlock, shift: Tensor, start: Tensor, n: int, width: int) -> None:
         self.wide, self.narrow = bounds_of(block.reduce.in_groups), bounds_of(block.conv.in_groups)
         weight, h = block.conv.masked, block.conv.in_channels
         self.rows = RowTaps(n, width, weight[:, :, :-1], 1)
@@ -160,7 +153,7 @@ class BlockSteps:
             self.rows.add_to(self.above.flatten(0, 1))
 
     def views(self, column: int, c: int) -> tuple[Tensor, ...]:
-        """The tensors of a step, in the sequence in which :class:`IncrementalDecoder` uses them."""
+        """The tensors of a step, in the sequence in which :class:`PixelCNNSampler` uses them."""
         group = self.narrow[c]
         middle, known, _, expand = self.expand.views(c)
         return (
@@ -176,7 +169,7 @@ class BlockSteps:
         )
 
 
-class IncrementalDecoder:
+class PixelCNNSampler:
     """Sampling without recomputation. What the kernels take from the rows above is computed once a row, for all its
     pixels; the rest once a pixel, for each channel its group of features. All steps together cost about as much
     arithmetic as one forward pass."""

@@ -8,21 +8,13 @@ every activation is computed once, and all steps together cost about as much ari
 Rows are stored as ``(n, columns, features)``, so that the features of neighbouring columns are one vector of a window.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from genexp.networks.autoregressive.pixelcnn_pp import GatedResnet, Grow, Layer, PixelCNNpp
-
-
-def _active(x: Tensor) -> Tensor:
-    """``concat_elu`` of a row ``(m, F)``: ``(m, 2 F)``."""
-    return F.elu(torch.cat([x, -x], dim=1))
+from genexp.networks.autoregressive.pixelcnn_pp_layers import First, GatedResnet, Grow, Layer, Shrink, concat_elu
 
 
 class _Convolution:
@@ -101,7 +93,7 @@ class _Resnet:
         h = self.conv1.row(active)
         if skip is not None:
             h.addmm_(skip, self.aux[0])
-        return x + F.glu(self.conv2.row(_active(h)), dim=1)
+        return x + F.glu(self.conv2.row(concat_elu(h)), dim=1)
 
     def start_row(self, u: Tensor) -> None:
         """What the row above, and the activation of the row of u ``(n * width, 2 F)``, contribute to all pixels."""
@@ -128,7 +120,7 @@ class _Layer:
     def start_row(self, u: Tensor, active: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Advance u by a row ``(n * width, F)``, and prepare ul: the new u and its activation."""
         u = self.u.row(u, active, skip)
-        active = _active(u)
+        active = concat_elu(u)
         self.ul.start_row(active)
         return u, active
 
@@ -161,38 +153,55 @@ class _Grow:
         block.copy_(torch.addmm(self.ul_bias, ul, self.ul_weight).view(block.shape))
 
 
-class IncrementalDecoder:
-    """The :class:`genexp.networks.autoregressive.base.Decoder` of :class:`genexp.networks.autoregressive.pixelcnn_pp.PixelCNNpp`.
+class PixelCNNppSampler:
+    """One pixel at a time: all channels of it together.
 
     Args:
-        network: whose pixels are drawn.
+        shape: (C, H, W).
         n: number of examples.
         y: their labels ``(n,)``, or None.
+        first: the parts of the network: what begins both streams,
+        contract: the layers of each resolution, from full to coarse, on the way there,
+        expand: and on the way back,
+        shrink: what lies between each resolution and the next coarser one on the way there,
+        grow: and on the way back,
+        head: and the 1x1 convolution that gives the parameters.
     """
 
-    def __init__(self, network: PixelCNNpp, n: int, y: Tensor | None) -> None:
-        self.channels, self.height, self.width = network.shape
-        self.levels = len(network.contract)
-        widths = [self.width >> level for level in range(self.levels)]
-        self.contract = [
-            [_Layer(layer, n, w, y) for layer in ls] for ls, w in zip(network.contract, widths, strict=True)
-        ]
-        self.expand = [[_Layer(layer, n, w, y) for layer in ls] for ls, w in zip(network.expand, widths, strict=True)]
+    def __init__(
+        self,
+        shape: Sequence[int],
+        n: int,
+        y: Tensor | None,
+        *,
+        first: First,
+        contract: Iterable[Iterable[Layer]],
+        expand: Iterable[Iterable[Layer]],
+        shrink: Iterable[Shrink],
+        grow: Iterable[Grow],
+        head: nn.Conv2d,
+    ) -> None:
+        self.channels, self.height, self.width = shape
+        self.contract, self.expand = (
+            [[_Layer(layer, n, self.width >> level, y) for layer in layers] for level, layers in enumerate(way)]
+            for way in (contract, expand)
+        )
+        self.levels = len(self.contract)
         self.shrink = [
-            (_Convolution(shrink.u, n, w), _Convolution(shrink.ul, n, w))
-            for shrink, w in zip(network.shrink, widths[:-1], strict=True)
+            (_Convolution(part.u, n, self.width >> level), _Convolution(part.ul, n, self.width >> level))
+            for level, part in enumerate(shrink)
         ]
-        self.grow = [_Grow(grow, n, w) for grow, w in zip(network.grow, widths[:-1], strict=True)]
-        self.head, self.head_bias = network.head.weight.detach()[:, :, 0, 0].t(), network.head.bias.detach()
+        self.grow = [_Grow(part, n, self.width >> level) for level, part in enumerate(grow)]
+        self.head, self.head_bias = head.weight.detach()[:, :, 0, 0].t(), head.bias.detach()
         features = len(self.head)
         self.activate = _Activation(self.head)
         last = [self.head.new_empty(n, 2, features) for _ in self.shrink]
         self.last = [(halves, halves.view(n, 2 * features)) for halves in last]
         """Of each resolution but the coarsest, the activation of the present pixel of ul on leaving it."""
-        self._prepare_first(network, n)
+        self._prepare_first(first, n)
 
-    def _prepare_first(self, network: PixelCNNpp, n: int) -> None:
-        first, features = network.first, len(self.head)
+    def _prepare_first(self, first: First, n: int) -> None:
+        features = len(self.head)
         above, left = first.above.weight.detach(), first.left.weight.detach()
         weight = above.new_zeros(2, 3, self.channels + 1, 2 * features)  # of the two rows above: for u, for ul
         weight[..., :features] = first.u.weight.detach().permute(2, 3, 1, 0)
@@ -202,9 +211,8 @@ class IncrementalDecoder:
         self.first_bias = torch.cat([first.u.bias, first.above.bias + first.left.bias]).detach()
         self.left = left[:, :, 1, 0].t().contiguous()
         self.image = above.new_zeros(n, self.height + 2, self.width + 2, self.channels + 1)
-        self.image[:, 2:, 1:-1, -1] = (
-            1  # the channel that tells pixels from the padding: two rows above, one column aside
-        )
+        # the channel that tells pixels from the padding: two rows above, one column aside
+        self.image[:, 2:, 1:-1, -1] = 1
         self.minus_one = above.new_tensor(-1.0)
 
     def __call__(self, canvas: Tensor, t: int) -> Tensor:
@@ -229,7 +237,7 @@ class IncrementalDecoder:
             if level > 0:
                 u = self.shrink[level - 1][0].row(u)
                 self.shrink[level - 1][1].start_row()
-            active = _active(u)
+            active = concat_elu(u)
             skips.append([active])
             for layer in self.contract[level]:
                 u, active = layer.start_row(u, active)
@@ -241,7 +249,7 @@ class IncrementalDecoder:
         for level in reversed(range(coarsest + 1)):
             if level < self.levels - 1:
                 u = self.grow[level].u[:, row >> level & 1].flatten(0, 1)
-                active = _active(u)
+                active = concat_elu(u)
             for layer in self.expand[level]:
                 u, active = layer.start_row(u, active, skips[level].pop())
             if level > 0:

@@ -136,6 +136,7 @@ class PixelRNN(AutoregressiveNetwork):
         shape: (C, H, W).
         num_params: parameters P of each channel of a pixel.
         num_classes: number of labels; 0 for an unconditional network.
+        levels: see :class:`AutoregressiveNetwork`.
         hidden: width h of each LSTM, at least C; the maps between have 2h channels.
         layers: number of LSTM layers, at least 1.
         first_kernel: odd kernel width of the first convolution, at least 3; the paper has 7.
@@ -153,6 +154,7 @@ class PixelRNN(AutoregressiveNetwork):
         shape: Sequence[int],
         num_params: int,
         num_classes: int,
+        levels: int | None,
         hidden: int,
         layers: int,
         first_kernel: int,
@@ -160,7 +162,7 @@ class PixelRNN(AutoregressiveNetwork):
         forget_bias: float,
     ) -> None:
         channels, _, _ = require_images(shape, type(self).__name__)
-        super().__init__(shape, num_params)
+        super().__init__(shape, num_params, levels)
         for name, width in (("hidden", hidden), ("head_channels", head_channels)):
             if width < channels:
                 raise ValueError(f"{name}={width}: must be at least {channels}, a unit for each channel of the image")

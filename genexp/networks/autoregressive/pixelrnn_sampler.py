@@ -15,7 +15,7 @@ def per_pixel(maps: Tensor, weight: Tensor) -> Tensor:
     return (maps.flatten(1, 2) @ weight).unflatten(1, maps.shape[1:3])
 
 
-class PixelRNNDecoder(ABC):
+class PixelRNNSampler(ABC):
     """One channel of one pixel at a time.
 
     The features of a pixel are a sum of what is known when its row begins (``known``: what the rows above give through the

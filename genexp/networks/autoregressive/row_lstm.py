@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import Decoder
+from genexp.networks.autoregressive.base import Sampler
 from genexp.networks.autoregressive.pixelrnn import PixelRNN, RecurrentLayer, lstm
-from genexp.networks.autoregressive.pixelrnn_sampler import PixelRNNDecoder, per_pixel
+from genexp.networks.autoregressive.pixelrnn_sampler import PixelRNNSampler, per_pixel
 
 
 def with_left(maps: Tensor) -> Tensor:
@@ -51,11 +51,11 @@ class RowLSTM(PixelRNN):
 
     layer = RowLSTMLayer
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return RowLSTMDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return RowLSTMSampler(self, n, y)
 
 
-class RowLSTMDecoder(PixelRNNDecoder):
+class RowLSTMSampler(PixelRNNSampler):
     """The state-to-state convolution once a row, for all layers and pixels; the rest once a pixel."""
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_levels
 from genexp.networks.blocks.base import Block
 
 
@@ -80,9 +80,9 @@ class Transformer(AutoregressiveNetwork):
         mlp_ratio: float,
         dropout: float,
     ) -> None:
-        super().__init__(shape, num_params)
-        if levels is None or levels < 2:
-            raise ValueError(f"levels={'null' if levels is None else levels}: Transformer embeds levels, at least 2")
+        super().__init__(shape, num_params, levels)
+        if require_levels(levels, "Transformer") < 2:
+            raise ValueError(f"levels={levels}: Transformer embeds levels, at least 2")
         if depth < 1:
             raise ValueError(f"depth={depth}: must be at least 1")
         if heads < 1 or width < 1 or width % heads:
@@ -91,7 +91,7 @@ class Transformer(AutoregressiveNetwork):
             raise ValueError(f"mlp_ratio={mlp_ratio}: mlp_ratio * width must be at least 1")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: must be in [0, 1)")
-        self.levels, self.num_classes, self.dropout = levels, num_classes, dropout
+        self.num_classes, self.dropout = num_classes, dropout
         self.start = nn.Embedding(max(num_classes, 1), width)
         self.embedding = nn.Embedding(levels, width)
         self.position = nn.Embedding(self.dims, width)
@@ -133,11 +133,11 @@ class Transformer(AutoregressiveNetwork):
         params = self.head(self.norm(h))
         return params[:, self.places].transpose(1, 2).unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return TransformerSampler(self, n, y)
 
 
-class IncrementalDecoder:
+class TransformerSampler:
     """Sampling without recomputation: each block keeps the keys and values of the positions so far.
 
     A step multiplies every weight with the present position only, and every head attends with one query. The cache of a

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_levels
 from genexp.networks.blocks.base import Block
 
 
@@ -93,9 +93,8 @@ class WaveNet(AutoregressiveNetwork):
         dropout: float,
         label_factors: Sequence[int] | None,
     ) -> None:
-        super().__init__(shape, num_params)
-        if levels is None:
-            raise ValueError("levels=null: WaveNet models codes, data with levels")
+        super().__init__(shape, num_params, levels)
+        require_levels(levels, "WaveNet")
         sizes = {"channels": channels, "skip_channels": skip_channels, "layers": layers, "stacks": stacks}
         for name, size in sizes.items():
             if size < 1:
@@ -107,7 +106,7 @@ class WaveNet(AutoregressiveNetwork):
             raise ValueError(
                 f"label_factors={list(self.factors)}: their product must be {num_classes}, the number of labels"
             )
-        self.levels, self.channels = levels, channels
+        self.channels = channels
         self.in_sequence = torch.equal(self.permutation(), torch.arange(self.dims))
         self.embedding = nn.Embedding(levels, 2 * channels)
         """Of each code: what it adds two steps later, and what one step later."""
@@ -157,11 +156,11 @@ class WaveNet(AutoregressiveNetwork):
             params = params[:, :, self.permutation(order).argsort()]
         return params.unflatten(2, self.shape)
 
-    def decoder(self, n: int, y: Tensor | None, order: int = 0) -> Decoder:
-        return IncrementalDecoder(self, n, y)
+    def sampler(self, n: int, y: Tensor | None, order: int = 0) -> Sampler:
+        return WaveNetSampler(self, n, y)
 
 
-class IncrementalDecoder:
+class WaveNetSampler:
     """Sampling without recomputation, after Le Paine et al., "Fast WaveNet generation algorithm", 2016: every layer keeps its
     last ``dilation`` inputs in a ring, so that a step costs the same whatever its time.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from genexp.networks.autoregressive.base import AutoregressiveNetwork, Decoder
+from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -24,9 +24,10 @@ class AutoregressiveDecoder(nn.Module):
         latent_dim: dimensions of z.
         num_params: parameters P per dimension, or per pixel if h draws whole pixels.
         num_classes: number of labels, which both g and h receive; 0 for none.
+        levels: number of levels of the data, which h is told; None for continuous data.
         decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes g, which returns
             ``(B, F, *shape)``.
-        network: called with ``shape``, ``num_params``, ``num_classes``; makes h.
+        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes h.
         features: F, at least 1.
         hidden: widths of the hidden layers of the head.
         activation: non-linearity before each of its layers.
@@ -42,6 +43,7 @@ class AutoregressiveDecoder(nn.Module):
         latent_dim: int,
         num_params: int,
         num_classes: int,
+        levels: int | None,
         decoder: Callable[..., nn.Module],
         network: Callable[..., AutoregressiveNetwork],
         features: int,
@@ -51,7 +53,7 @@ class AutoregressiveDecoder(nn.Module):
         super().__init__()
         if features < 1:
             raise ValueError(f"features={features}: must be at least 1")
-        self.network = network(shape=shape, num_params=features, num_classes=num_classes)
+        self.network = network(shape=shape, num_params=features, num_classes=num_classes, levels=levels)
         if self.network.num_orders != 1:
             raise ValueError(
                 f"decoder.network: {type(self.network).__name__} trains {self.network.num_orders or 'all'} orders; an "
@@ -81,11 +83,11 @@ class AutoregressiveDecoder(nn.Module):
         features = (of_z.unflatten(0, (-1, len(x))) + of_x).flatten(0, 1)
         return self.head(features.flatten(2)).unflatten(2, features.shape[2:])
 
-    def steps(self, z: Tensor, y: Tensor | None, incremental: bool = True) -> Decoder:
+    def sampler(self, z: Tensor, y: Tensor | None, incremental: bool = True) -> Sampler:
         """One conditional at a time, given z; ``incremental`` False is the reference, a whole pass of h for every step."""
         order = self.network.permutation()[:: self.group].to(z.device)
         of_z = self.decoder(z, y).flatten(2)[:, :, order].movedim(2, 0).unsqueeze(3)
-        of_x = (self.network.decoder if incremental else self.network.full_decoder)(len(z), y)
+        of_x = (self.network.sampler if incremental else self.network.full_sampler)(len(z), y)
 
         def step(canvas: Tensor, t: int) -> Tensor:
             return self.head(of_z[t] + of_x(canvas, t).unsqueeze(2)).squeeze(2)

@@ -12,25 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.initialisation import initialise
-from genexp.networks.convolutional import append_one_hot, one_hot_planes, pyramid
-
-
-class ResidualBlock(Block):
-    """x + conv(f(conv(f(x)))) with 3x3 convolutions: ``(B, F, H, W)`` -> ``(B, F, H, W)``."""
-
-    def __init__(self, features: int, activation: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            activation,
-            nn.Conv2d(features, features, 3, padding=1),
-            activation,
-            nn.Conv2d(features, features, 3, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+from genexp.networks.blocks.labels import append_one_hot, one_hot_planes
+from genexp.networks.blocks.residual import ResidualBlock
+from genexp.networks.convolutional import pyramid
 
 
 def stages(shape: Sequence[int], channels: int, blocks: int) -> tuple[list[int], int]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import require_images
 from genexp.networks.blocks.base import Block
-from genexp.networks.convolutional import one_hot_planes
+from genexp.networks.blocks.labels import one_hot_planes
 
 
 def grid_of(shape: Sequence[int], halvings: int, network: str) -> tuple[int, int]:
@@ -28,7 +28,7 @@ def grid_of(shape: Sequence[int], halvings: int, network: str) -> tuple[int, int
     return height >> halvings, width >> halvings
 
 
-class ResidualBlock(Block):
+class GridResidualBlock(Block):
     """h + (ReLU, 3x3 convolution, ReLU, 1x1 convolution)(h) on ``channels`` channels."""
 
     def __init__(self, channels: int) -> None:
@@ -63,7 +63,7 @@ class GridEncoder(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(shape[0] + num_classes, channels, 4, stride=2, padding=1)]
         for _ in range(halvings - 1):
             layers += [nn.ReLU(), nn.Conv2d(channels, channels, 4, stride=2, padding=1)]
-        layers += [ResidualBlock(channels) for _ in range(blocks)]
+        layers += [GridResidualBlock(channels) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(channels, latent_dim, 1))
         self.to(memory_format=torch.channels_last)
 
@@ -101,7 +101,7 @@ class GridDecoder(nn.Module):
         self.grid = grid_of(shape, halvings, type(self).__name__)
         """Height h and width w of the input."""
         layers: list[nn.Module] = [nn.Conv2d(latent_dim + num_classes, channels, 3, padding=1)]
-        layers += [ResidualBlock(channels) for _ in range(blocks)]
+        layers += [GridResidualBlock(channels) for _ in range(blocks)]
         for _ in range(halvings - 1):
             layers += [nn.ReLU(), nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)]
         last = nn.ConvTranspose2d(channels, num_params * shape[0], 4, stride=2, padding=1)

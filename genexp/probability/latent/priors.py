@@ -64,7 +64,7 @@ class StandardNormal(Prior):
         return torch.randn(n, self.latent_dim, dtype=like.dtype, device=like.device)
 
 
-class Mixture(Prior):
+class MixturePrior(Prior):
     """sum_k w_k p_k(z), k = 1, ..., K.
 
     Args:
@@ -91,7 +91,7 @@ class Mixture(Prior):
         return torch.cat([joint(part).logsumexp(1) for part in parts]).view(z.shape[:-1])
 
 
-class GaussianMixture(Mixture):
+class GaussianMixture(MixturePrior):
     """Mixture of Gaussians with independent dimensions, whose weights, means and standard deviations are learnt.
 
     Args:
@@ -119,7 +119,7 @@ class GaussianMixture(Mixture):
         return self.means[chosen] + self.log_stds[chosen].exp() * eps
 
 
-class VampPrior(Mixture):
+class VampPrior(MixturePrior):
     """p(z) = 1/K sum_k q(z | u_k): the model's own posterior at K learnt pseudo-inputs u_k (Tomczak & Welling, AISTATS 2018,
     equation 9).
 

@@ -10,8 +10,8 @@ ORDERS = pytest.mark.parametrize("random_order", [False, True])
 
 @pytest.fixture
 def make(float64):
-    def make(shape, num_params, num_classes=0, random_order=False, order_seed=0):
-        sizes = {"shape": shape, "num_params": num_params, "num_classes": num_classes}
+    def make(shape, num_params, num_classes=0, levels=None, random_order=False, order_seed=0):
+        sizes = {"shape": shape, "num_params": num_params, "num_classes": num_classes, "levels": levels}
         return randomise(FVSBN(**sizes, random_order=random_order, order_seed=order_seed), 1.0)
 
     return make
@@ -72,7 +72,7 @@ def test_it_is_logistic_regression(make):
 
 
 def test_it_starts_as_independent_dimensions(float64):
-    sizes = {"shape": (6,), "num_params": 2, "num_classes": 3, "random_order": False, "order_seed": 0}
+    sizes = {"shape": (6,), "num_params": 2, "num_classes": 3, "levels": 2, "random_order": False, "order_seed": 0}
     network = FVSBN(**sizes)
     out = network(torch.rand(4, 6), torch.tensor([0, 1, 2, 0]))
     assert torch.equal(out, out[:1].expand_as(out)) and out[0].unique().numel() == 12

@@ -83,11 +83,11 @@ def test_steps_in_single_precision_are_as_exact_as_whole_passes(make_gated_pixel
     with torch.no_grad():
         exact = network(x).flatten(2)[:, :, network.permutation()]
         network = network.float()
-        decoder = network.decoder(5, None)
-        steps = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+        sampler = network.sampler(5, None)
+        steps = torch.stack([sampler(canvas, t) for t in range(network.dims)], dim=2)
         with torch.autocast("cpu", torch.bfloat16):
-            decoder = network.decoder(5, None)
-            again = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+            sampler = network.sampler(5, None)
+            again = torch.stack([sampler(canvas, t) for t in range(network.dims)], dim=2)
     assert steps.dtype == torch.float32 and exact.std() > 0.3
     assert (steps - exact).abs().max() < 1e-5 * exact.abs().max()
     assert torch.equal(steps, again)
@@ -96,7 +96,7 @@ def test_steps_in_single_precision_are_as_exact_as_whole_passes(make_gated_pixel
 def test_parameters_of_one_channel():
     """What checkpoints hold: one kernel of each stack, the first horizontal one without the present pixel; no masks."""
     settings = {"channels": 4, "first_kernel": 7, "kernel": 3, "dilations": [1], "head_channels": 5}
-    network = GatedPixelCNN(shape=(1, 8, 8), num_params=2, num_classes=3, **settings)
+    network = GatedPixelCNN(shape=(1, 8, 8), num_params=2, num_classes=3, levels=2, **settings)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     first = {"vertical": (8, 2, 4, 7), "horizontal": (8, 2, 1, 3), "down": (8, 8, 1, 1), "mix": (8, 4, 1, 1)}
     second = first | {"vertical": (8, 4, 2, 3), "horizontal": (8, 4, 1, 2)}

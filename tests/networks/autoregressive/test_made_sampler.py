@@ -23,7 +23,7 @@ def test_few_dimensions(make_made, dims):
         torch.manual_seed(4)
         model.sample(5, incremental=incremental)
     canvas = torch.rand(3, dims)
-    fast, full = model.network.decoder(3, None), model.network.full_decoder(3, None)
+    fast, full = model.network.sampler(3, None), model.network.full_sampler(3, None)
     with torch.no_grad():
         for t in range(dims):
             assert torch.allclose(fast(canvas, t), full(canvas, t), rtol=1e-12)
@@ -56,7 +56,7 @@ def test_continuous_data(make_made):
         samples.append(model.sample(5, incremental=incremental))
     assert torch.allclose(*samples, rtol=1e-8) and samples[0].std() > 0.1
     canvas = samples[0][:, model.network.permutation()]
-    fast, full = model.network.decoder(5, None), model.network.full_decoder(5, None)
+    fast, full = model.network.sampler(5, None), model.network.full_sampler(5, None)
     with torch.no_grad():
         for t in range(7):
             assert torch.allclose(fast(canvas, t), full(canvas, t), rtol=1e-10)
@@ -72,17 +72,17 @@ def test_every_hidden_unit_is_computed_once(make_made, hidden):
             return super().forward(x)
 
     network = make_made((6,), 1, hidden=hidden, random_order=True, activation=Watched())
-    decoder = network.decoder(4, None)
+    sampler = network.sampler(4, None)
     for t in range(6):
-        decoder(torch.rand(4, 6), t)
+        sampler(torch.rand(4, 6), t)
     assert sum(seen) == sum(hidden)
 
 
 def test_what_is_not_drawn_yet_is_not_read(make_made):
     network = make_made((8,), 2, hidden=[20, 20], random_order=True)
-    decoder, full = network.decoder(3, None), network.full_decoder(3, None)
+    sampler, full = network.sampler(3, None), network.full_sampler(3, None)
     canvas, known = torch.full((3, 8), torch.nan), torch.zeros(3, 8)
     with torch.no_grad():
         for t in range(8):
-            assert torch.allclose(decoder(canvas, t), full(known, t), rtol=1e-12)
+            assert torch.allclose(sampler(canvas, t), full(known, t), rtol=1e-12)
             canvas[:, t] = known[:, t] = torch.rand(3)

@@ -14,9 +14,9 @@ BLOCKS = pytest.mark.parametrize("block, tile", [(1, 2**20), (3, 2**20), (16, 2*
 
 @pytest.fixture
 def make(float64):
-    def make(shape, num_params, num_classes=0, activation=nn.Sigmoid, scale=1.0, **changes):
+    def make(shape, num_params, num_classes=0, levels=None, activation=nn.Sigmoid, scale=1.0, **changes):
         defaults = {"hidden": 10, "random_order": False, "order_seed": 0, "initialisation": None}
-        sizes = {"shape": shape, "num_params": num_params, "num_classes": num_classes}
+        sizes = {"shape": shape, "num_params": num_params, "num_classes": num_classes, "levels": levels}
         return randomise(NADE(**sizes, activation=activation(), **defaults | changes), scale)
 
     return make
@@ -74,7 +74,7 @@ def test_gradients_where_x_needs_none(make):
 
 def test_half_precision_around_it_changes_little():
     torch.manual_seed(0)
-    sizes = {"shape": (40,), "num_params": 2, "num_classes": 3, "order_seed": 0, "random_order": False}
+    sizes = {"shape": (40,), "num_params": 2, "num_classes": 3, "levels": 2, "order_seed": 0, "random_order": False}
     network = NADE(**sizes, hidden=30, activation=nn.Sigmoid(), initialisation=None)
     x, y = torch.rand(4, 40), torch.tensor([0, 1, 2, 0])
     with torch.autocast("cpu", torch.bfloat16):

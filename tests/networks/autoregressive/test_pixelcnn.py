@@ -6,7 +6,7 @@ from checks import before, check_causality, check_normalised, check_sampler, mod
 
 from genexp.networks.autoregressive.pixelcnn import PixelCNN
 
-DEFAULTS = {"channels": 12, "first_kernel": 3, "kernel": 3, "blocks": 1, "head_channels": 24}
+DEFAULTS = {"levels": None, "channels": 12, "first_kernel": 3, "kernel": 3, "blocks": 1, "head_channels": 24}
 
 
 @pytest.fixture
@@ -110,11 +110,11 @@ def test_steps_in_single_precision_are_as_exact_as_whole_passes(make, shape):
     with torch.no_grad():
         exact = network(x).flatten(2)[:, :, network.permutation()]
         network = network.float()
-        decoder = network.decoder(5, None)
-        steps = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+        sampler = network.sampler(5, None)
+        steps = torch.stack([sampler(canvas, t) for t in range(network.dims)], dim=2)
         with torch.autocast("cpu", torch.bfloat16):
-            decoder = network.decoder(5, None)
-            again = torch.stack([decoder(canvas, t) for t in range(network.dims)], dim=2)
+            sampler = network.sampler(5, None)
+            again = torch.stack([sampler(canvas, t) for t in range(network.dims)], dim=2)
     assert steps.dtype == torch.float32 and exact.std() > 0.3
     assert (steps - exact).abs().max() < 1e-5 * exact.abs().max()
     assert torch.equal(steps, again)

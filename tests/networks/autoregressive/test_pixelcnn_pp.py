@@ -5,7 +5,8 @@ import torch
 from checks import check_causality, check_normalised, check_sampler, model_of, randomise
 from torch.utils.flop_counter import FlopCounterMode
 
-from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp, concat_elu
+from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp
+from genexp.networks.autoregressive.pixelcnn_pp_layers import concat_elu
 from genexp.probability.observation.base import Bernoulli, Categorical
 from genexp.probability.observation.pixel_logistic_mixture import PixelLogisticMixture
 
@@ -13,7 +14,7 @@ from genexp.probability.observation.pixel_logistic_mixture import PixelLogisticM
 @pytest.fixture
 def make(float64):
     def make(shape, num_params, num_classes=0, **changes):
-        defaults = {"filters": 6, "resnets": 1, "downsamplings": 0, "dropout": 0.0}
+        defaults = {"levels": None, "filters": 6, "resnets": 1, "downsamplings": 0, "dropout": 0.0}
         network = PixelCNNpp(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes)
         return randomise(network, 0.5)
 
@@ -111,13 +112,13 @@ def test_sampling_of_single_channels_with_another_observation(make):
 def test_the_incremental_logits_in_single_precision_are_those_of_the_forward_pass(n):
     torch.manual_seed(0)
     network = PixelCNNpp(
-        shape=(3, 8, 8), num_params=20, num_classes=0, filters=16, resnets=2, downsamplings=2, dropout=0.5
+        shape=(3, 8, 8), num_params=20, num_classes=0, levels=256, filters=16, resnets=2, downsamplings=2, dropout=0.5
     ).eval()
     x = torch.rand(n, 3, 8, 8)
     canvas = x.flatten(1)[:, network.permutation()]
     with torch.no_grad():
-        full, decoder = network(x).flatten(2), network.decoder(n, None)
-        steps = torch.stack([decoder(canvas, t) for t in range(network.steps)], dim=2)
+        full, sampler = network(x).flatten(2), network.sampler(n, None)
+        steps = torch.stack([sampler(canvas, t) for t in range(network.steps)], dim=2)
     assert (steps - full).abs().max() < 1e-5 * full.abs().max().clamp(min=1)
 
 
@@ -132,10 +133,10 @@ def test_every_step_costs_as_much_as_it_adds(make, monkeypatch):
     with torch.no_grad():
         with FlopCounterMode(display=False) as whole:
             network(torch.rand(2, *network.shape))
-        decoder = network.decoder(2, None)
+        sampler = network.sampler(2, None)
         with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: product}) as steps:
             for t in range(network.steps):
-                decoder(canvas, t)
+                sampler(canvas, t)
     assert 0.7 < steps.get_total_flops() / whole.get_total_flops() < 1.25
 
 
@@ -148,7 +149,7 @@ def test_dropout_is_for_training_only(make):
 
 def test_weights_are_normalised_and_begin_with_the_norms_asked_for():
     network = PixelCNNpp(
-        shape=(1, 8, 8), num_params=5, num_classes=0, filters=4, resnets=1, downsamplings=1, dropout=0.0
+        shape=(1, 8, 8), num_params=5, num_classes=0, levels=2, filters=4, resnets=1, downsamplings=1, dropout=0.0
     )
     layer = network.contract[0][0]
     for conv, norm, dims in (

@@ -16,11 +16,10 @@ both = pytest.mark.parametrize("kind", [RowLSTM, DiagonalBiLSTM])
 @pytest.fixture
 def make_rnn(float64):
     def make(kind):
-        def of(shape, num_params, num_classes=0, **changes):
+        def of(shape, num_params, num_classes=0, levels=None, **changes):
+            sizes = {"shape": shape, "num_params": num_params, "num_classes": num_classes, "levels": levels}
             defaults = {"hidden": 6, "layers": 2, "first_kernel": 3, "head_channels": 24, "forget_bias": 1.0}
-            return randomise(
-                kind(shape=shape, num_params=num_params, num_classes=num_classes, **defaults | changes), 0.4
-            )
+            return randomise(kind(**sizes, **defaults | changes), 0.4)
 
         return of
 

@@ -1,7 +1,5 @@
 """The causal transformer: causality, normalisation, and a sampler with caches that equals whole forward passes."""
 
-from functools import partial
-
 import pytest
 import torch
 from checks import before, check_causality, check_normalised, check_sampler, model_of, randomise
@@ -19,7 +17,7 @@ def make(shape, num_params, num_classes=0, levels=3, **changes):
 
 
 def model(shape, levels, num_classes=None, **changes):
-    return model_of(partial(make, levels=levels), shape, levels, num_classes, **changes)
+    return model_of(make, shape, levels, num_classes, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +59,7 @@ def test_a_single_dimension_depends_on_the_label_alone(num_classes):
     network, y = make((1,), 3, num_classes), torch.tensor([0, 2]) if num_classes else None
     with torch.no_grad():
         params = network(torch.rand(2, 1), y)[:, :, 0]
-        assert torch.allclose(network.decoder(2, y)(torch.zeros(2, 1), 0), params)
+        assert torch.allclose(network.sampler(2, y)(torch.zeros(2, 1), 0), params)
     assert torch.equal(params[0], params[1]) == (num_classes == 0)
 
 
@@ -110,7 +108,7 @@ def test_it_runs_under_autocast():
         params = network(x)
         params.float().square().mean().backward()
         with torch.no_grad():
-            step = network.decoder(2, None)(torch.zeros(2, 9), 0)
+            step = network.sampler(2, None)(torch.zeros(2, 9), 0)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
     assert torch.allclose(step.float(), params[:, :, 0, 0, 0].float(), atol=0.3)
     assert torch.allclose(params.float(), network(x), atol=0.5)
@@ -129,7 +127,7 @@ def test_its_blocks_are_blocks():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"levels": None}, "levels=null"),
+        ({"levels": None}, r"data\.levels=null: Transformer models data with levels; for continuous data choose"),
         ({"levels": 1}, "levels=1"),
         ({"depth": 0}, "depth=0"),
         ({"heads": 3}, "heads=3: must be at least 1 and divide width=8"),

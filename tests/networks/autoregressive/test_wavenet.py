@@ -106,9 +106,9 @@ def test_sampler_in_single_precision():
         label_factors=[10, 6],
     ).eval()
     x, y = torch.randint(256, (2, 1100)) / 255, torch.tensor([3, 41])
-    decoder = network.decoder(2, y)
+    sampler = network.sampler(2, y)
     with torch.no_grad():
-        steps = torch.stack([decoder(x, t) for t in range(1100)], dim=2)
+        steps = torch.stack([sampler(x, t) for t in range(1100)], dim=2)
         whole = network(x, y)
     assert torch.allclose(steps, whole, atol=1e-5) and whole.std() > 0.01
 
@@ -130,7 +130,7 @@ def test_dropout_is_for_training(make_wavenet):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"levels": None}, "levels=null"),
+        ({"levels": None}, r"data\.levels=null: WaveNet models data with levels"),
         ({"channels": 0}, "channels=0: must be at least 1"),
         ({"stacks": 0}, "stacks=0: must be at least 1"),
         ({"dropout": 1.0}, r"dropout=1.0: must be in \[0, 1\)"),

@@ -35,9 +35,10 @@ def plain(**sizes):
 
 @pytest.fixture
 def make(float64):
-    def build(network, shape, num_params=2, num_classes=0, **changes):
+    def build(network, shape, num_params=2, num_classes=0, levels=None, **changes):
         settings = {"features": 5, "hidden": [6], "activation": torch.nn.Tanh()} | changes
         sizes = {"shape": shape, "latent_dim": LATENT, "num_params": num_params, "num_classes": num_classes}
+        sizes["levels"] = levels
         return randomise(AutoregressiveDecoder(decoder=plain, network=network, **settings, **sizes), 0.4)
 
     return build
@@ -51,7 +52,7 @@ class GivenZ(AutoregressiveNetwork):
     """The decoder at given z, as a network of x."""
 
     def __init__(self, decoder, z):
-        super().__init__(decoder.network.shape, decoder.head[-1].out_channels)
+        super().__init__(decoder.network.shape, decoder.head[-1].out_channels, decoder.network.levels)
         self.inner, self.z, self.group = decoder, z, decoder.group
 
     def forward(self, x, y=None, order=0):
@@ -90,7 +91,7 @@ def test_steps_equal_whole_passes(make, network, shape, num_classes):
     with torch.no_grad():
         whole = decoder(z, y, x).flatten(2)[:, :, order[::group]]
         for incremental in (True, False):
-            step = decoder.steps(z, y, incremental)
+            step = decoder.sampler(z, y, incremental)
             for t in range(len(order) // group):
                 blind = canvas.clone()
                 blind[:, t * group :] = 7.0  # what is not drawn yet
