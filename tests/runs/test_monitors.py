@@ -160,7 +160,7 @@ def test_the_duality_gap_leaves_training_as_it_is(genexp, tiny):
     for name, more in (("plain", []), ("a", monitored)):
         code, _, err = genexp(*tiny("dcgan", f"name={name}", *common, *more))
         assert code == 0, err
-    values = history("a", "val/duality_gap_2")
+    values = history("a", "val/duality_gap_nats_2")
     assert len(values) == 3 and all(0 < value < 1.5 for value in values.values())
     assert_equal(*(checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("a", "plain")))
     (record,), (plain,) = (genexp.json(f"outputs/{name}/metrics.json") for name in ("a", "plain"))
