@@ -1,4 +1,4 @@
-"""The README's own example, taken from its text: a model, a data set and a metric in an outside folder."""
+"""The example of the documentation, taken from its text: a model, a data set, a metric and a network in an outside folder."""
 
 import re
 import shlex
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-FILES = dict(re.findall(r"^`([\w./]+)`\n```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
-(COMMAND,) = re.findall(r"^genexp (train --config-dir .*)$", README, re.MULTILINE)
+PAGE = (Path(__file__).parents[2] / ".readme" / "own_parts.md").read_text()
+FILES = dict(re.findall(r"^`([\w./]+)`\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+COMMAND, NETWORK_COMMAND = re.findall(r"^genexp (train --config-dir .*)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
 def outside(genexp):
-    assert len(FILES) == 6
+    assert len(FILES) == 8
     for name, text in FILES.items():
         (genexp.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (genexp.folder / name).write_text(text)
     yield genexp
-    for name in ("mymodel", "mydata", "mymetric"):
+    for name in ("mymodel", "mydata", "mymetric", "mynetwork"):
         sys.modules.pop(name, None)
 
 
@@ -29,6 +29,18 @@ def test_one_file_and_one_yaml_each(outside):
     assert "test/ink_error" in out
     bits = next(r["value"] for r in outside.json("outputs/a/metrics.json") if r["key"] == "test/nll_bpd")
     assert bits == pytest.approx(1, abs=0.02)  # the columns are fair coins, and it cannot see that they are columns
+
+
+def test_a_network_in_the_yaml_of_a_model(outside):
+    tiny = [
+        "training.max_images=500",
+        "model.decoder.hidden=[8]",
+        "model.encoder.hidden=[8]",
+        "metrics=bound",
+        "name=c",
+    ]
+    code, out, err = outside(*shlex.split(NETWORK_COMMAND), *tiny)
+    assert code == 0 and "test/nll_bound" in out, err
 
 
 def test_outside_modules_must_be_allowed(outside):
