@@ -14,7 +14,7 @@ from genexp.ranges import positive
 from genexp.record.values import Value
 
 
-class Modes(SampleMetric):
+class ModeCoverage(SampleMetric):
     """Modes of a mixture (Srivastava et al. 2017, section 5; Lin et al. 2018, section 4.1), for data sets that know theirs
     (``Data.modes``). Every sample belongs to its nearest mode, and is of high quality within ``radius`` standard deviations.
 
@@ -53,7 +53,7 @@ class Modes(SampleMetric):
         ]
 
 
-class StackedModes(SampleMetric):
+class StackedModeCoverage(SampleMetric):
     """Modes of stacked digits (Metz et al. 2017, section 3.3.1; Srivastava et al. 2017; Lin et al. 2018, section 4.2): a
     classifier reads a digit in every channel, and each combination is a mode, 1,000 for three channels.
 

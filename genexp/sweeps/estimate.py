@@ -137,7 +137,7 @@ def estimate(jobs: Sequence[Job], outputs: Path, probe: bool, environment: Mappi
     return result
 
 
-class Clock:
+class RemainingTime:
     """Tells how much of a batch of jobs is done and how long the rest takes, corrected by how long the finished ones took.
 
     Args:

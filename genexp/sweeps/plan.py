@@ -11,7 +11,7 @@ from rich.console import Console
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.identity import differing, identity
-from genexp.sweeps.estimate import Clock, estimate
+from genexp.sweeps.estimate import RemainingTime, estimate
 from genexp.sweeps.job import Job
 
 
@@ -125,4 +125,4 @@ def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
         folder.path.rmdir()  # Hydra made it
     show([job], console)
     todo = [job] if job.action in ("run", "resume") else []
-    Clock(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()
+    RemainingTime(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()

@@ -25,7 +25,7 @@ from genexp.record.identity import identity
 from genexp.reports.plots import PLOTS
 from genexp.runs.first_stage import insert
 from genexp.runs.train_config import check
-from genexp.sweeps.estimate import Clock, estimate
+from genexp.sweeps.estimate import RemainingTime, estimate
 from genexp.sweeps.job import Job, job_name
 from genexp.sweeps.launcher import SubprocessLauncher
 from genexp.sweeps.plan import look_up, refuse_existing, show
@@ -124,7 +124,7 @@ class PlannedSweeper(Sweeper):
         show(jobs, self.console)
         is_ours = isinstance(self.launcher, SubprocessLauncher)
         n_jobs, environment = (self.launcher.n_jobs, self.launcher.environment(0)) if is_ours else (1, os.environ)
-        clock = Clock(todo, estimate(todo, self.folder.parent, self.probe, environment), n_jobs, self.console)
+        clock = RemainingTime(todo, estimate(todo, self.folder.parent, self.probe, environment), n_jobs, self.console)
         clock.announce()
         if self.config.dry_run:
             raise PlanOnly

