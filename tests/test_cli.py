@@ -11,6 +11,7 @@ WRONG = {
     "train model.latnt_dim=3 model=vae": ["model.latnt_dim", "latent_dim"],
     "train training.bach_size=3": ["training.bach_size", "training.batch_size"],
     "train model=pixlcnn": ["pixlcnn", "Did you mean 'pixelcnn'?"],
+    "train data=uci_binary": ["uci_binary", "Did you mean", "uci_dna"],
     "train experiment=made_uci_dnaa": ["made_uci_dnaa", "Did you mean 'made_uci_dna'?"],
     "train metrics=fidelty": ["fidelty", "Did you mean 'fidelity'?"],
     "train data=digits model=dcgan metrics=nll": [
@@ -23,7 +24,7 @@ WRONG = {
     "train data=digits data.levels=2": ["data.levels=2", "17"],
     "train data=mnist_binary model.conditional=true": ["model.conditional=true", "labels", "mnist_binary"],
     "train data=toy model/observation=categorical": ["Categorical", "model/observation=normal"],
-    "train data=uci_binary model=gated_pixelcnn data.root=null": ["(C, H, W)", "180"],
+    "train data=uci_dna model=gated_pixelcnn data.root=null": ["(C, H, W)", "180"],
     "train training.max_images=null": ["training never stops"],
     "train training.max_images=many": ["training.max_images=many", "whole number"],
     "train samples.every_images=0": ["samples.every_images=0"],

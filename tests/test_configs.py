@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from genexp.families.base import GenerativeModule
@@ -19,7 +20,11 @@ from genexp.runs.train_config import check
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml") if path.parent != CONF)
+PARTS = sorted(path.stem for path in (CONF / "parts").glob("*.yaml"))
+"""What several options inherit, and nobody chooses."""
+OPTIONS = sorted(
+    path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml") if path.parent not in (CONF, CONF / "parts")
+)
 PUBLISHED = {
     "paper",
     "table",
@@ -39,8 +44,21 @@ def no_data(monkeypatch):
 
 
 def test_there_are_configs():
-    assert len(EXPERIMENTS) > 0 and len(OPTIONS) > 20
+    assert len(EXPERIMENTS) > 0 and len(OPTIONS) > 20 and len(PARTS) > 0
     assert not list((CONF / "experiment").glob("*/")), "experiment=glob(*) passes over sub-folders"
+
+
+def groups(path):
+    """The config groups in the defaults list of a file, and in those of the files that it inherits."""
+    here, found = path.parent.relative_to(CONF).as_posix(), set()
+    for entry in OmegaConf.load(path).get("defaults", []):
+        if not isinstance(entry, str):
+            group = next(iter(entry)).partition("@")[0]
+            found.add(group[1:] if group[0] == "/" else f"{here}/{group}")
+        elif entry != "_self_" and ("@" not in entry or entry.endswith("@_here_")):
+            base = entry.removesuffix("@_here_")
+            found |= groups(CONF / f"{base[1:] if base[0] == '/' else f'{here}/{base}'}.yaml")
+    return found
 
 
 def overrides_for(option):
@@ -48,10 +66,10 @@ def overrides_for(option):
     group, name = option.parent.as_posix(), option.name
     chosen = [f"{group}={name}"]
     if "/" in group and not group.startswith("hydra/"):
-        parent, child = group.rsplit("/", 1)
-        owners = [p.stem for p in (CONF / parent).glob("*.yaml") if re.search(rf"^ *- {child}: ", p.read_text(), re.M)]
-        assert owners, f"no option of {parent} has {child} in its defaults list"
-        chosen.insert(0, f"{parent}={sorted(owners)[0]}")
+        parent = group.rpartition("/")[0]
+        owners = sorted(path.stem for path in (CONF / parent).glob("*.yaml") if group in groups(path))
+        assert owners, f"no option of {parent} has {group} in its defaults list"
+        chosen.insert(0, f"{parent}={owners[0]}")
     return chosen
 
 
@@ -63,10 +81,30 @@ def test_every_option_composes(compose_train, option):
     assert list(targets(config))
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_is_inherited(part):
+    users = [p for p in CONF.rglob("*.yaml") if re.search(rf"/parts/{part}@_here_\b", p.read_text())]
+    users += [
+        p for p in (CONF / "parts").glob("*.yaml") if re.search(rf"^( *- |defaults: \[){part}\b", p.read_text(), re.M)
+    ]
+    assert len(users) > 1
+
+
+def test_parts_are_never_offered(genexp):
+    code, _, err = genexp("train", "model=generativ")
+    assert code == 2 and "Available: dcgan" in err and "generative" not in err
+    code, _, err = genexp("train", "parts=vae")
+    assert code == 2 and "parts is not in the config" in err
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan_gp", "pacgan"])
+def test_both_players_follow_one_override(compose_train, name):
+    model = compose_train(f"model={name}", "model.generator_optimizer.lr=7").model
+    assert model.discriminator_optimizer == model.generator_optimizer and model.discriminator_optimizer.lr == 7
+
+
 @pytest.mark.parametrize("verb", [path.stem for path in sorted(CONF.glob("*.yaml"))])
 def test_every_verb_composes(verb):
-    from hydra import compose, initialize_config_module
-
     with initialize_config_module("genexp.conf", version_base="1.3"):
         config = compose(verb, ["name=test"] if verb == "train" else ["run=outputs/x"])
     OmegaConf.resolve(config)

@@ -265,7 +265,7 @@ def test_two_steps_of_training(config_of, make_model, case):
 def test_data_that_do_not_fit_are_refused_in_one_line(compose_train, name):
     if name not in VECTORS:
         with pytest.raises(ConfigError, match=r"data\.shape"):
-            instantiate(compose_train(f"model={name}", "data=uci_binary"), "model", [])
+            instantiate(compose_train(f"model={name}", "data=uci_dna"), "model", [])
     with pytest.raises(ConfigError, match="needs data with labels"):
         instantiate(compose_train(f"model={name}", "data=mnist_binary", "model.conditional=true"), "model", [])
     with pytest.raises(ConfigError, match="levels=1"):
