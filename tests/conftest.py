@@ -9,6 +9,8 @@ import sys
 
 import pytest
 import torch
+import yaml
+from finished_runs import FinishedRuns, folder_of_session
 from hydra import compose, initialize_config_module
 from tiny_overrides import NETS, TINY
 
@@ -59,9 +61,34 @@ def compose_train():
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def yaml_is_parsed_once():
+    """Hydra reads some forty files for every command, twice; what a text means does not change."""
+    load, parsed = yaml.load, {}
+
+    def remembering(stream, Loader):
+        text = stream if isinstance(stream, str) else stream.read()
+        if Loader.__name__ != "OmegaConfLoader":  # OmegaConf copies what it is given, others may keep and change it
+            return load(text, Loader)
+        if text not in parsed:
+            parsed[text] = load(text, Loader)
+        return parsed[text]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", remembering)
+        yield
+
+
 @pytest.fixture
-def genexp(tmp_path, monkeypatch, capsys):
+def drawn_curves():
+    """For tests that look at ``curves.png``, which takes longer than a tiny run: :func:`genexp` does not draw it otherwise."""
+
+
+@pytest.fixture
+def genexp(request, tmp_path, monkeypatch, capsys):
     """Runs ``genexp ...`` in an empty folder; returns (exit code, standard output, standard error)."""
+    if "drawn_curves" not in request.fixturenames:
+        monkeypatch.setattr("genexp.callbacks.curves.draw_curves", lambda *_: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENEXP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -85,6 +112,17 @@ def genexp(tmp_path, monkeypatch, capsys):
 def tiny():
     """Overrides for a run of a second."""
     return lambda model, *more: ["train", f"model={model}", *TINY, *NETS[model], *more]
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory):
+    return FinishedRuns(folder_of_session(tmp_path_factory))
+
+
+@pytest.fixture
+def finished(genexp, tiny, finished_runs):
+    """Puts a finished run of a model and overrides under ``outputs/``, for tests that go on from there; returns its output."""
+    return lambda model, *more, **options: finished_runs.put(genexp, *tiny(model, *more), **options)
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ class Data(LightningDataModule, ABC):
         return self._dataloader(self.batches(split), FixedOrder(self.size(split), batch_size, rank, world))
 
     def _dataloader(self, batches: Dataset, order: Sampler) -> DataLoader:
-        return DataLoader(
+        return Loader(
             batches,
             sampler=order,
             batch_size=None,
@@ -183,6 +183,14 @@ class Data(LightningDataModule, ABC):
             pin_memory=self.num_workers > 0 and torch.cuda.is_available(),  # by a thread, beside the training
             generator=generator(self.seed, "loader"),  # else every epoch draws from the global generator
         )
+
+
+class Loader(DataLoader):
+    """PyTorch's, without its warning that there are more workers than processor cores: how many there are changes how fast the
+    data come, and is the config's choice; one shared core runs two workers well."""
+
+    def check_worker_number_rationality(self) -> None:
+        """Nothing but the warning."""
 
 
 class InMemoryData(Data):

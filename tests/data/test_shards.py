@@ -1,6 +1,7 @@
 """Tar shards: what is read from them, in which order, and what the errors say."""
 
 import io
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -185,9 +186,11 @@ def test_the_fingerprint_tells_shards_apart(shards, tmp_path):
     assert shards().fingerprint("train") != before[0]
 
 
-def test_the_script_writes_shards_of_a_configured_data_set(make_data, tmp_path):
-    command = [sys.executable, ROOT / "scripts" / "make_shards", tmp_path / "out", "data=digits", "data.limit=90"]
-    done = subprocess.run([*command, "--per-shard", "40"], capture_output=True, text=True)
-    assert done.returncode == 0 and "3 shards of train, 90 images" in done.stdout, done.stderr
+def test_the_script_writes_shards_of_a_configured_data_set(make_data, tmp_path, monkeypatch, capsys):
+    script = str(ROOT / "scripts" / "make_shards")
+    arguments = [str(tmp_path / "out"), "data=digits", "data.limit=90", "--per-shard", "40"]
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    runpy.run_path(script, run_name="__main__")
+    assert "3 shards of train, 90 images" in capsys.readouterr().out
     data = make_data("shards", f"data.root={tmp_path}/out", *DIGITS, "data.num_workers=0")
     assert torch.equal(torch.cat([x for x, _ in data.loader("test")]), make_data("digits").tensors("test")[0])

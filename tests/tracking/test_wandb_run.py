@@ -3,21 +3,29 @@
 import csv
 import json
 import math
-import time
+import shutil
 
 import pytest
+import wandb
 from tiny_overrides import FIDELITY
 
 from genexp.tracking.wandb_files import parts, read
 
 
-def settle(path):
-    """Wait for what W&B's own process writes to the file after a run has ended; it ends with ours otherwise."""
-    for _ in range(300):
-        if path.stat().st_size > 100 and read(path)[0][-1]["type"] == "exit":
-            return
-        time.sleep(0.1)
-    raise TimeoutError(path)
+def settle():
+    """End W&B's own process, which writes to its file after a run has ended, as the end of ours would."""
+    wandb.teardown()
+
+
+@pytest.fixture(scope="module")
+def offline(finished_runs):
+    """Puts a finished run that was logged offline under ``outputs/a``."""
+    options = ["name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"]
+
+    def put(genexp, tiny):
+        finished_runs.put(genexp, *tiny("made", *options), ready=lambda folder: settle())
+
+    return put
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +37,7 @@ def nowhere(monkeypatch, tmp_path):
 
 def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
     command = tiny("vae", "-m", "seed=0,1", "name=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
-    code, out, err = genexp(*command)
+    code, out, err = genexp(*command, "hydra.sweeper.probe=false")
     assert code == 0, err
     assert out.count("there is no API key") == 2 and "wandb sync outputs/s/*/wandb/offline-run-*" in out
     folders = sorted((genexp.folder / "outputs/s").glob("*seed*"))
@@ -91,16 +99,14 @@ def test_the_export_of_a_resumed_and_evaluated_offline_run_equals_its_own_histor
     command = tiny(
         "vae", "name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=bound", "metrics.bound.ks=[1]"
     )
-    for number, arguments in enumerate(
-        (
-            command,
-            [*command, "training.max_images=3000", "resume=true"],
-            ["evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[3]"],
-        )
+    for arguments in (
+        command,
+        [*command, "training.max_images=3000", "resume=true"],
+        ["evaluate", "run=outputs/a", "metrics=bound", "metrics.bound.ks=[3]"],
     ):
         code, out, err = genexp(*arguments)
         assert code == 0 and "wandb sync outputs/a/wandb/offline-run-*" in out, err
-        settle(parts(genexp.folder / "outputs/a")[number])
+        settle()
     code, out, err = genexp("wandb", "export", "outputs/a", "--output", "exported")
     assert code == 0, err
     with open("outputs/a/metrics.csv") as file:
@@ -119,20 +125,21 @@ def test_the_export_of_a_resumed_and_evaluated_offline_run_equals_its_own_histor
     assert config["config"]["model"]["latent_dim"] == 4 and config["config"]["protocol"]["data"] == "digits"
 
 
-def test_an_export_says_when_a_file_ends_too_early(genexp, tiny):
-    genexp(*tiny("made", "name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
+def test_an_export_says_when_a_file_ends_too_early(genexp, tiny, offline, finished):
+    offline(genexp, tiny)
     (path,) = parts(genexp.folder / "outputs/a")
-    settle(path)
+    assert read(path)[0][-1]["type"] == "exit"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, out, err = genexp("wandb", "export", "outputs/a")
     assert code == 0 and "incomplete" in out, err
-    genexp(*tiny("made", "name=b", "metrics=nll"))
-    code, _, err = genexp("wandb", "export", "outputs/b")
+    shutil.rmtree("outputs/a")
+    finished("made", "name=a", "metrics=nll")
+    code, _, err = genexp("wandb", "export", "outputs/a")
     assert code == 2 and "no run in it has W&B files" in err
 
 
-def test_likelihoods_of_single_labels_are_kept_and_tabled(genexp, tiny):
-    genexp(*tiny("made", "name=a", "logger=wandb", "logger.wandb.mode=offline", "metrics=nll"))
+def test_likelihoods_of_single_labels_are_kept_and_tabled(genexp, tiny, offline):
+    offline(genexp, tiny)
     record = next(r for r in genexp.json("outputs/a/metrics.json") if r["key"] == "test/nll_nats")
     classes = record["by_class"]
     assert list(classes) == [str(label) for label in range(10)] and sum(c["n"] for c in classes.values()) == record["n"]

@@ -12,9 +12,8 @@ from genexp.record.instantiate import instantiate
 from genexp.runs.sampling.nearest_examples import neighbours
 
 
-def test_neighbours_of_samples_of_a_run(genexp, tiny):
-    code, _, err = genexp(*tiny("vae", "name=a", "model.conditional=true", "metrics=bound", "metrics.bound.ks=[1]"))
-    assert code == 0, err
+def test_neighbours_of_samples_of_a_run(genexp, finished):
+    finished("vae", "name=a", "metrics=bound", "metrics.bound.ks=[1]", "model.conditional=true")
     code, out, err = genexp("sample", "run=outputs/a", "n=6", "neighbours=3")
     assert code == 0 and out.count("wrote") == 5 and "distance to the nearest training example" in out, err
     name = "outputs/a/samples/neighbours-best-seed0"
