@@ -25,7 +25,7 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, or an override cannot be applied.
     """
     folder = RunFolder.existing(path)
-    config = folder.config()
+    config = _distrusted(folder)
     override(config, overrides)
     config.resume = True
     OmegaConf.update(config, "trial", None, force_add=True)  # only its sweep decides about a trial
@@ -44,7 +44,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, the new folder is not free, or an override cannot be applied.
     """
     original = RunFolder.existing(path)
-    config = original.config()
+    config = _distrusted(original)
     OmegaConf.update(config, "name", f"{config.name}-repeated")
     OmegaConf.update(config, "group", None, force_add=True)
     override(config, overrides)
@@ -59,6 +59,13 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
     console.print(f"{len(same)} of {len(before)} values equal those of {original.path} exactly", highlight=False)
     for key in before.keys() - set(same):
         console.print(f"  {key}: {before[key]:.7g}, repeated {after.get(key, float('nan')):.7g}", highlight=False)
+
+
+def _distrusted(folder: RunFolder) -> DictConfig:
+    """The config of a folder, which somebody else may have made: what it allows itself does not count."""
+    config = folder.config()
+    OmegaConf.update(config, "allow_targets", [])
+    return config
 
 
 def _train(

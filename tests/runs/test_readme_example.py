@@ -14,7 +14,7 @@ COMMAND, NETWORK_COMMAND = re.findall(r"^genexp (train --config-dir .*)$", PAGE,
 
 @pytest.fixture
 def outside(genexp):
-    assert len(FILES) == 8
+    assert len(FILES) == 9
     for name, text in FILES.items():
         (genexp.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (genexp.folder / name).write_text(text)
@@ -44,8 +44,56 @@ def test_a_network_in_the_yaml_of_a_model(outside):
 
 
 def test_outside_modules_must_be_allowed(outside):
+    (outside.folder / "mine/genexp.yaml").unlink()
     code, _, err = outside("train", "--config-dir", "mine", "model=histogram", "metrics=nll")
-    assert code == 2 and "allow_targets=[mymodel]" in err
+    assert code == 2 and "allow_targets=[mymodel]" in err and "genexp.yaml" in err
+
+
+def test_the_folder_of_configs_allows_them_for_every_verb_and_a_run_folder_for_none(outside, monkeypatch):
+    run = [
+        "model=histogram",
+        "data=stripes",
+        "metrics=[nll,ink]",
+        "training.max_images=2000",
+        "allow_targets=[mymodel,mydata]",
+    ]
+    code, _, err = outside("train", *run[:2], "--config-dir", "mine", *run[2:], "name=a", "samples.n=4")
+    assert code == 0, err
+    verbs = {
+        "evaluate": ["run=outputs/a", "metrics=ink"],
+        "sample": ["run=outputs/a", "n=4"],
+        "train": ["run=outputs/a", "training.max_images=3000"],
+        "repeat": ["outputs/a", "name=b"],
+    }
+    for verb, words in verbs.items():
+        code, _, err = outside(verb, words[0], "--config-dir", "mine", *words[1:])
+        assert code == 0, err
+        monkeypatch.setenv("GENEXP_ALLOW_TARGETS", "")
+        monkeypatch.setenv("GENEXP_CONFIG_DIR", "")
+        if verb != "evaluate":  # which has no metrics=ink to choose then
+            code, _, err = outside(verb, *words, *(["name=c"] if verb == "repeat" else []))
+            assert code == 2 and "is not among the modules" in err
+
+
+def test_metrics_that_fit_are_also_ones_own(outside):
+    code, _, err = outside("train", "--config-dir", "mine", "model=dcgan", "data=digits", "metrics=nll")
+    assert code == 2 and "ink" in err.split("metrics that fit:")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("allow: [x]", "must hold allow_targets"),
+        ("allow_targets: mymodel", "allow_targets=mymodel"),
+        ("allow_targets: [", "mine/genexp.yaml"),
+        ("- x", "must hold allow_targets"),
+    ],
+)
+def test_a_wrong_allow_list_is_one_line(outside, text, message):
+    (outside.folder / "mine/genexp.yaml").write_text(text)
+    for verb in ("train", "evaluate", "published"):
+        code, _, err = outside(verb, "--config-dir", "mine")
+        assert code == 2 and message in err and err.count("\n") == 1, err
 
 
 def test_they_combine_with_what_is_shipped(outside, monkeypatch):

@@ -1,0 +1,51 @@
+"""The words of a command: options anywhere, and what is done with a folder of another version."""
+
+import json
+
+import pytest
+
+from genexp.command_line import options_first, without_config_dir
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        ("a=1 -m b=2", "-m a=1 b=2"),
+        ("a=1 --cfg job b=2 --config-dir mine c=3", "--cfg job --config-dir mine a=1 b=2 c=3"),
+        ("a=1 --config-dir=mine b=-", "--config-dir=mine a=1 b=-"),
+        ("a=1 --info b=2", "--info a=1 b=2"),
+        ("--info defaults a=1 ~b", "--info defaults a=1 ~b"),
+        ("a=1 -cd", "-cd a=1"),
+    ],
+)
+def test_options_come_first_with_their_values(words, ordered):
+    assert options_first(words.split()) == ordered.split()
+
+
+def test_a_verb_that_composes_nothing_needs_no_config_folder():
+    words = "outputs/a --config-dir mine name=b --config-dir=other -cd x seed=1"
+    assert without_config_dir(words.split()) == ["outputs/a", "name=b", "seed=1"]
+
+
+def test_overrides_stand_on_both_sides_of_an_option(genexp):
+    for words in (
+        ["train", "model=vae", "--cfg", "job", "data=digits"],
+        ["train", "--cfg", "job", "model=vae", "data=digits"],
+        ["model=vae", "--cfg", "job", "data=digits"],
+    ):
+        code, out, err = genexp(*words)
+        assert code == 0 and "genexp.families.vae.VAE" in out and "name: digits" in out, err
+
+
+def test_a_folder_of_an_earlier_version_names_the_commit_that_reads_it(finished, genexp):
+    finished("made", "metrics=nll", "name=a")
+    path = genexp.folder / "outputs/a/status.json"
+    status = json.loads(path.read_text())
+    assert status["versions"]["genexp"] == "0.2.0"
+    status["versions"]["genexp"], status["git"] = "0.1.0", {"commit": "abc123"}
+    path.write_text(json.dumps(status))
+    for words in (["evaluate", "run=outputs/a"], ["sample", "run=outputs/a"], ["train", "run=outputs/a"]):
+        code, _, err = genexp(*words)
+        assert code == 2 and "written by genexp 0.1.0" in err and "commit abc123" in err and err.count("\n") == 1
+    code, out, err = genexp("compare", "outputs/a")
+    assert code == 2 and "left out" in out and "commit abc123" in out
