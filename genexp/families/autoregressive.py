@@ -12,6 +12,7 @@ from genexp.families.ancestral_sampling import AncestralModule, draw_steps
 from genexp.networks.autoregressive.base import AutoregressiveNetwork
 from genexp.probability.observation.base import Observation
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class Autoregressive(AncestralModule):
@@ -59,11 +60,10 @@ class Autoregressive(AncestralModule):
                 f"{type(self.network).__name__} draws {self.network.group} together"
             )
         orders = self.network.num_orders
+        at_least(1, ensemble=ensemble, validation_ensemble=validation_ensemble)
         for name, size in (("ensemble", ensemble), ("validation_ensemble", validation_ensemble)):
-            if size < 1 or (orders is not None and size > orders):
-                raise ValueError(
-                    f"{name}={size}: must be at least 1 and at most {orders}, the number of orders trained"
-                )
+            if orders is not None and size > orders:
+                raise ValueError(f"{name}={size}: must be at most {orders}, the number of orders trained")
         self.ensemble, self.validation_ensemble = ensemble, validation_ensemble
 
     def order_log_prob(self, x: Tensor, y: Tensor | None, order: int) -> Tensor:
