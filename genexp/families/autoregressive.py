@@ -1,6 +1,5 @@
 """Explicit density: p(x) = prod_d p(x_d | x_<d), with exact likelihood and ancestral sampling."""
 
-from collections.abc import Callable
 from functools import partial
 from math import log
 from typing import Any
@@ -9,8 +8,7 @@ import torch
 from torch import Tensor
 
 from genexp.families.ancestral_sampling import AncestralModule, draw_steps
-from genexp.networks.autoregressive.base import AutoregressiveNetwork
-from genexp.probability.observation.base import Observation
+from genexp.families.slots.autoregressive import ConditionalsFactory, ObservationFactory
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
@@ -26,8 +24,9 @@ class Autoregressive(AncestralModule):
     drawn given those before it in the order, and what is given after it has no influence on it.
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
-        observation: called with ``levels``; makes the form of each conditional.
+        network: :class:`~genexp.families.slots.autoregressive.ConditionalsFactory`.
+        observation: :class:`~genexp.families.slots.autoregressive.ObservationFactory`, of each conditional. Its ``group`` must be
+            that of the network.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         validation_ensemble: number of orders in the loss in evaluation mode, at least 1.
         base: see :class:`GenerativeModule`.
@@ -40,8 +39,8 @@ class Autoregressive(AncestralModule):
     def __init__(
         self,
         *,
-        network: Callable[..., AutoregressiveNetwork],
-        observation: Callable[..., Observation],
+        network: ConditionalsFactory,
+        observation: ObservationFactory,
         ensemble: int,
         validation_ensemble: int,
         **base: Any,

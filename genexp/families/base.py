@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from genexp.families.slots.optimisation import OptimizerFactory, SchedulerFactory
 from genexp.families.training_clock import TrainingClock
 from genexp.ranges import at_least, inside
 
@@ -39,8 +39,8 @@ class GenerativeModule(TrainingClock):
         levels: int | None,
         num_classes: int | None,
         conditional: bool,
-        optimizer: Callable[..., Optimizer] | None = None,
-        scheduler: Callable[[Optimizer], Any] | None = None,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
         if levels is not None:
