@@ -1,4 +1,4 @@
-"""Ranges of arguments: one error for a value outside, with its name, the value and the rule."""
+"""Ranges of arguments: one error for a value outside, with its name, the value and the rule. NaN is in no range."""
 
 from typing import Any
 
@@ -26,8 +26,16 @@ def positive(*, hint: str = "", **values: Any) -> None:
             raise ValueError(f"{name}={value}: must be positive{hint}")
 
 
-def inside(low: float, high: float, *, hint: str = "", **values: Any) -> None:
-    """Refuse values outside the open interval (low, high); further arguments as of :func:`at_least`."""
+def inside(low: float, high: float, *, ends: str = "()", hint: str = "", **values: Any) -> None:
+    """Refuse values outside the interval from ``low`` to ``high``.
+
+    Args:
+        low, high: where it begins and ends.
+        ends: a bracket for each, as the interval is written: ``(`` and ``)`` if it is not allowed itself, ``[`` and ``]`` if it
+            is.
+        hint, values: see :func:`at_least`.
+    """
+    first, last = ends
     for name, value in values.items():
-        if not low < value < high:
-            raise ValueError(f"{name}={value}: must be in ({low}, {high}){hint}")
+        if not (low < value < high or (value == low and first == "[") or (value == high and last == "]")):
+            raise ValueError(f"{name}={value}: must be in {first}{low}, {high}{last}{hint}")

@@ -22,6 +22,7 @@ from genexp.data.batches import BatchKey, FixedOrder, TensorBatches, TrainingOrd
 from genexp.data.files import RemoteFile, locate
 from genexp.data.modes import Modes
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least, inside
 
 SPLITS = ("train", "validation", "test")
 
@@ -67,15 +68,13 @@ class Data(LightningDataModule, ABC):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        if levels is not None and not 2 <= levels <= 256:
-            raise ValueError(f"data.levels={levels}: must be 2 to 256 (uint8), or null for continuous data")
+        if levels is not None:
+            inside(2, 256, ends="[]", hint=" (uint8), or null for continuous data", **{"data.levels": levels})
         if self.only_levels not in (None, levels):
             raise ValueError(f"data.levels={levels}: for {name} it must be {self.only_levels}")
-        for argument, size in (("batch_size", batch_size), ("evaluation_batch_size", evaluation_batch_size)):
-            if size < 1:
-                raise ValueError(f"data.{argument}={size}: must be at least 1")
-        if limit is not None and limit < 1:
-            raise ValueError(f"data.limit={limit}: must be at least 1, or null for all training examples")
+        at_least(1, **{"data.batch_size": batch_size, "data.evaluation_batch_size": evaluation_batch_size})
+        if limit is not None:
+            at_least(1, hint=", or null for all training examples", **{"data.limit": limit})
         self.name = name
         self.shape = tuple(shape)
         self.levels = levels

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genexp.data.base import SPLITS, Data
 from genexp.data.images import encode
+from genexp.ranges import at_least
 
 
 def write_shards(data: Data, folder: Path, per_shard: int) -> dict[str, int]:
@@ -26,8 +27,7 @@ def write_shards(data: Data, folder: Path, per_shard: int) -> dict[str, int]:
     Raises:
         ValueError: the data are no images of 1 or 3 channels, or the folder holds shards already.
     """
-    if per_shard < 1:
-        raise ValueError(f"per_shard={per_shard}: must be at least 1")
+    at_least(1, per_shard=per_shard)
     if len(data.shape) != 3 or data.shape[0] not in (1, 3) or data.levels is None:
         raise ValueError(f"{data.name} has shape {list(data.shape)} and levels {data.levels}: only images have shards")
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from genexp.data.batches import TrainingOrder
 from genexp.data.streamed import Images, StreamedData
 from genexp.data.tar_index import LABEL, OFFSET, SIZE, index_of, member_name
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least
 
 
 class ShardedImages(Images):
@@ -107,8 +108,7 @@ class Shards(StreamedData):
         super().__init__(**common)
         if set(shards) != set(SPLITS):
             raise ValueError(f"data.shards={dict(shards)}: must give a pattern for train, validation and test")
-        if shuffle_shards < 1:
-            raise ValueError(f"data.shuffle_shards={shuffle_shards}: must be at least 1")
+        at_least(1, **{"data.shuffle_shards": shuffle_shards})
         self.shards, self.label, self.shuffle_shards = shards, label, shuffle_shards
 
     def prepare_data(self) -> None:

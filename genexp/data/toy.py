@@ -16,6 +16,7 @@ from genexp.data.base import InMemoryData
 from genexp.data.modes import Modes
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
+from genexp.ranges import positive
 
 
 class Density(ABC):
@@ -42,8 +43,7 @@ class Mixture(Density, Modes):
         """The means m_k: ``(K, 2)`` float64."""
 
     def __post_init__(self) -> None:
-        if self.sigma <= 0:
-            raise ValueError(f"data.density.sigma={self.sigma}: must be above 0")
+        positive(**{"data.density.sigma": self.sigma})
 
     def sample(self, n: int, draws: torch.Generator) -> Tensor:
         component = torch.randint(len(self.modes), (n,), generator=draws)

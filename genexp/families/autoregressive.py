@@ -1,6 +1,5 @@
 """Explicit density: p(x) = prod_d p(x_d | x_<d), with exact likelihood and ancestral sampling."""
 
-from collections.abc import Callable
 from functools import partial
 from math import log
 from typing import Any
@@ -9,9 +8,9 @@ import torch
 from torch import Tensor
 
 from genexp.families.ancestral_sampling import AncestralModule, draw_steps
-from genexp.networks.autoregressive.base import AutoregressiveNetwork
-from genexp.probability.observation.base import Observation
+from genexp.families.slots.autoregressive import ConditionalsFactory, ObservationFactory
 from genexp.probability.quantize import unit
+from genexp.ranges import at_least
 
 
 class Autoregressive(AncestralModule):
@@ -25,8 +24,9 @@ class Autoregressive(AncestralModule):
     drawn given those before it in the order, and what is given after it has no influence on it.
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
-        observation: called with ``levels``; makes the form of each conditional.
+        network: :class:`~genexp.families.slots.autoregressive.ConditionalsFactory`.
+        observation: :class:`~genexp.families.slots.autoregressive.ObservationFactory`, of each conditional. Its ``group`` must be
+            that of the network.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         validation_ensemble: number of orders in the loss in evaluation mode, at least 1.
         base: see :class:`GenerativeModule`.
@@ -39,8 +39,8 @@ class Autoregressive(AncestralModule):
     def __init__(
         self,
         *,
-        network: Callable[..., AutoregressiveNetwork],
-        observation: Callable[..., Observation],
+        network: ConditionalsFactory,
+        observation: ObservationFactory,
         ensemble: int,
         validation_ensemble: int,
         **base: Any,
@@ -59,11 +59,10 @@ class Autoregressive(AncestralModule):
                 f"{type(self.network).__name__} draws {self.network.group} together"
             )
         orders = self.network.num_orders
+        at_least(1, ensemble=ensemble, validation_ensemble=validation_ensemble)
         for name, size in (("ensemble", ensemble), ("validation_ensemble", validation_ensemble)):
-            if size < 1 or (orders is not None and size > orders):
-                raise ValueError(
-                    f"{name}={size}: must be at least 1 and at most {orders}, the number of orders trained"
-                )
+            if orders is not None and size > orders:
+                raise ValueError(f"{name}={size}: must be at most {orders}, the number of orders trained")
         self.ensemble, self.validation_ensemble = ensemble, validation_ensemble
 
     def order_log_prob(self, x: Tensor, y: Tensor | None, order: int) -> Tensor:

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from genexp.families.slots.optimisation import OptimizerFactory, SchedulerFactory
 from genexp.families.training_clock import TrainingClock
+from genexp.ranges import at_least, inside
 
 
 class GenerativeModule(TrainingClock):
@@ -38,12 +39,12 @@ class GenerativeModule(TrainingClock):
         levels: int | None,
         num_classes: int | None,
         conditional: bool,
-        optimizer: Callable[..., Optimizer] | None = None,
-        scheduler: Callable[[Optimizer], Any] | None = None,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
-        if levels is not None and not 2 <= levels <= 256:
-            raise ValueError(f"levels={levels}: must be between 2 and 256 (uint8), or null for continuous data")
+        if levels is not None:
+            inside(2, 256, ends="[]", hint=" (uint8), or null for continuous data", levels=levels)
         if conditional and not num_classes:
             raise ValueError("conditional=true needs data with labels, but num_classes is null")
         self.shape = tuple(shape)
@@ -92,8 +93,7 @@ class GenerativeModule(TrainingClock):
             ValueError: ``n`` < 1, labels that are no whole numbers, out of range or of the wrong number, labels for an
                 unconditional model, or a knob that this sampler does not have.
         """
-        if n < 1:
-            raise ValueError(f"n={n}: must be at least 1")
+        at_least(1, n=n)
         self.check_knobs(knobs)
         y = self._sample_labels(n, y)
         with self.evaluating(), torch.no_grad():

@@ -1,13 +1,14 @@
 """Implicit density: a generator that can only be sampled from, trained against a discriminator (Goodfellow et al. 2014)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from genexp.families.capabilities import AdversarialGame, LatentDecoder
+from genexp.families.slots.adversarial import DiscriminatorFactory, GeneratorFactory
+from genexp.families.slots.optimisation import OptimizerFactory
 from genexp.families.training.adversarial import AdversarialModule, Batch
 from genexp.probability.adversarial.gradient_penalty import GradientPenalty
 from genexp.probability.adversarial.objectives import AuxiliaryClassifier, Objective, pack, unpack
@@ -22,10 +23,8 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
     Real and generated examples pass the discriminator apart, so that batch normalisation never mixes them.
 
     Args:
-        generator: called with ``shape``, ``levels``, ``latent_dim``, ``num_classes``; makes the network
-            z ``(B, latent_dim)``, y -> reals ``(B, *shape)``, in [-1, 1] for data with levels.
-        discriminator: called with ``shape``, ``num_classes``, ``num_outputs``; makes the network reals ``(B, *shape)``, y ->
-            ``(B, num_outputs)``: the logit, and the class logits of an auxiliary classifier.
+        generator: :class:`~genexp.families.slots.adversarial.GeneratorFactory`.
+        discriminator: :class:`~genexp.families.slots.adversarial.DiscriminatorFactory`.
         objective: losses of both.
         penalties: terms of the discriminator's loss by name.
         augmentation: of all that the discriminator sees, or None. It has ``draws``, the uniform numbers that it needs for an
@@ -34,7 +33,8 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         latent_dim: dimensions of z ~ N(0, I).
         packing: examples that the discriminator judges at once, at least 1.
         weight_clip: largest absolute value of the discriminator's parameters (Arjovsky et al. 2017), above 0; None for any.
-        generator_optimizer, discriminator_optimizer: called with the player's parameters.
+        generator_optimizer, discriminator_optimizer: :class:`~genexp.families.slots.optimisation.OptimizerFactory` of the
+            player's parameters.
         training: see :class:`~genexp.families.training.adversarial.AdversarialModule`; schedulers count generator updates.
 
     Raises:
@@ -44,8 +44,8 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
     def __init__(
         self,
         *,
-        generator: Callable[..., nn.Module],
-        discriminator: Callable[..., nn.Module],
+        generator: GeneratorFactory,
+        discriminator: DiscriminatorFactory,
         objective: Objective,
         penalties: Mapping[str, GradientPenalty],
         augmentation: nn.Module | None,
@@ -53,8 +53,8 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         latent_dim: int,
         packing: int,
         weight_clip: float | None,
-        generator_optimizer: Callable[..., Optimizer],
-        discriminator_optimizer: Callable[..., Optimizer],
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
         **training: Any,
     ) -> None:
         super().__init__(**training)

@@ -1,11 +1,12 @@
 """Deep hierarchical VAE: many groups of latents, inferred from the top down (Child, ICLR 2021)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from genexp.families.slots.variational import LadderDecoderFactory, LadderEncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.networks.latent.ladder import Group, grid_sides
 from genexp.probability.latent.divergence import normal_kl
@@ -25,10 +26,8 @@ class HierarchicalVAE(VariationalModule):
     grid may be coarser than the image, whose squares of pixels are then read and written at once.
 
     Args:
-        encoder: called with ``shape``, ``sides``, ``channels``; makes the network x ``(B, C, S, S)`` in [0, 1] -> features of
-            every grid.
-        decoder: called with ``shape``, ``num_params``, ``sides``, ``num_classes``, ``channels``; makes the network features, y,
-            eps -> parameters of p(x | z), groups: see :class:`genexp.networks.latent.ladder.TopDown`.
+        encoder: :class:`~genexp.families.slots.variational.LadderEncoderFactory`.
+        decoder: :class:`~genexp.families.slots.variational.LadderDecoderFactory`.
         reductions: side of the image over that of each grid, from the top down; None for a side of 1.
         channels: of the features on all grids, at least 1.
         latent_temperature: of the priors in samples, at least 0; 1 samples the model.
@@ -41,8 +40,8 @@ class HierarchicalVAE(VariationalModule):
     def __init__(
         self,
         *,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
+        encoder: LadderEncoderFactory,
+        decoder: LadderDecoderFactory,
         reductions: Sequence[int | None],
         channels: int,
         latent_temperature: float,

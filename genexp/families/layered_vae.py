@@ -1,11 +1,12 @@
 """VAE with several stochastic layers (Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from genexp.families.slots.variational import DecoderFactory, EncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.probability.latent.divergence import standard_normal_kl
 from genexp.probability.observation.base import normal_log_prob, promoted
@@ -22,11 +23,10 @@ class LayeredVAE(VariationalModule):
 
     Args:
         latent_dims: dimensions of h_1, ..., h_L.
-        encoders: of q(h_1 | x), q(h_2 | h_1), ...: called with ``shape`` of the input, ``num_params``, ``num_classes``; makes
-            the network (B, *shape), y -> ``(B, num_params)``, mean and log standard deviation. x comes in [0, 1].
-        decoders: of p(x | h_1), p(h_1 | h_2), ...: called with ``shape`` of the output, ``latent_dim`` of the input,
-            ``num_params``, ``num_classes``; makes the network h ``(B, latent_dim)``, y -> parameters ``(B, P, *shape)``, where P
-            = 2, mean and log standard deviation, for a layer.
+        encoders: :class:`~genexp.families.slots.variational.EncoderFactory` of q(h_1 | x), q(h_2 | h_1), ...; the parameters are
+            all means, then all log standard deviations.
+        decoders: :class:`~genexp.families.slots.variational.DecoderFactory` of p(x | h_1), p(h_1 | h_2), ...; for a layer the
+            ``shape`` of the output is ``(dimensions,)``, and its P = 2 parameters are mean and log standard deviation.
         variational: see :class:`genexp.families.variational.VariationalModule`.
 
     Raises:
@@ -37,8 +37,8 @@ class LayeredVAE(VariationalModule):
         self,
         *,
         latent_dims: Sequence[int],
-        encoders: Sequence[Callable[..., nn.Module]],
-        decoders: Sequence[Callable[..., nn.Module]],
+        encoders: Sequence[EncoderFactory],
+        decoders: Sequence[DecoderFactory],
         **variational: Any,
     ) -> None:
         super().__init__(**variational)

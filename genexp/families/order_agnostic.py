@@ -1,7 +1,6 @@
 """Explicit density in any order: one network for the conditionals of all D! orders of the dimensions (Uria, Murray,
 Larochelle, "A deep and tractable density estimator", ICML 2014)."""
 
-from collections.abc import Callable
 from math import log
 from typing import Any
 
@@ -9,8 +8,7 @@ import torch
 from torch import Tensor
 
 from genexp.families.ancestral_sampling import AncestralModule
-from genexp.networks.autoregressive.order_agnostic import MaskedNetwork
-from genexp.probability.observation.base import Observation
+from genexp.families.slots.autoregressive import MaskedNetworkFactory, ObservationFactory
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator
 from genexp.ranges import at_least
@@ -32,8 +30,8 @@ class OrderAgnostic(AncestralModule):
     not the conditional of the mixture whose likelihood is :meth:`log_prob`.)
 
     Args:
-        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes the network of the conditionals.
-        observation: called with ``levels``; makes the form of each conditional.
+        network: :class:`~genexp.families.slots.autoregressive.MaskedNetworkFactory`.
+        observation: :class:`~genexp.families.slots.autoregressive.ObservationFactory`, of each conditional, with ``group`` 1.
         ensemble: number E of orders in the mixture that ``log_prob`` and ``sample`` stand for, at least 1.
         order_seed: seed of the orders.
         validation_pairs: how many pairs of estimates are averaged in the loss in evaluation mode, at least 1.
@@ -48,8 +46,8 @@ class OrderAgnostic(AncestralModule):
     def __init__(
         self,
         *,
-        network: Callable[..., MaskedNetwork],
-        observation: Callable[..., Observation],
+        network: MaskedNetworkFactory,
+        observation: ObservationFactory,
         ensemble: int,
         order_seed: int,
         validation_pairs: int,

@@ -1,7 +1,6 @@
 """A VAE whose decoder is autoregressive (Gulrajani et al., "PixelVAE: a latent variable model for natural images", ICLR
 2017): p(x | z) = prod_d p(x_d | x_<d, z)."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -9,9 +8,9 @@ import torch
 from torch import Tensor
 
 from genexp.families.ancestral_sampling import draw_steps, one_thread
+from genexp.families.slots.variational import AutoregressiveDecoderFactory
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
-from genexp.networks.latent.pixel_vae_decoder import AutoregressiveDecoder
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
@@ -22,8 +21,8 @@ class PixelVAE(VAE):
 
     Args:
         levels: number of levels; None for continuous data.
-        decoder: as of :class:`VAE`, but it is called with ``levels``, too, and makes an
-            :class:`~genexp.networks.latent.pixel_vae_decoder.AutoregressiveDecoder`.
+        decoder: :class:`~genexp.families.slots.variational.AutoregressiveDecoderFactory`. Its ``group`` must be that of the
+            observation model.
         vae: see :class:`VAE`.
 
     Raises:
@@ -33,7 +32,7 @@ class PixelVAE(VAE):
     draws_of_mean: ClassVar[int] = 8
     """Of x for each z, whose mean :meth:`conditional_mean` is."""
 
-    def __init__(self, *, levels: int | None, decoder: Callable[..., AutoregressiveDecoder], **vae: Any) -> None:
+    def __init__(self, *, levels: int | None, decoder: AutoregressiveDecoderFactory, **vae: Any) -> None:
         super().__init__(levels=levels, decoder=partial(decoder, levels=levels), **vae)
         if self.observation.group != self.decoder.group:
             raise ValueError(

@@ -1,7 +1,7 @@
 """What Lightning needs of a model, and families need not know: steps of several batches, their count, sharding, checkpoints."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -9,9 +9,9 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.optim import Optimizer
 
 from genexp.families.context import Context
+from genexp.families.slots.optimisation import OptimizerFactory, SchedulerFactory
 from genexp.networks.blocks.base import Block
 
 
@@ -19,17 +19,15 @@ class TrainingClock(LightningModule, ABC):
     """Trains what :meth:`loss` gives with one optimizer, and counts images and steps.
 
     Args:
-        optimizer: called with the parameters, returns the optimizer; None for a model that is not trained by itself.
-        scheduler: called with the optimizer, returns a learning-rate scheduler stepped once per training step;
-            None for a constant rate.
+        optimizer: :class:`~genexp.families.slots.optimisation.OptimizerFactory` of all parameters; None for a model that is
+            not trained by itself.
+        scheduler: :class:`~genexp.families.slots.optimisation.SchedulerFactory` of its learning rate; None for a constant rate.
     """
 
     players: ClassVar[tuple[str, ...]] = ()
     """Names of the networks that have an optimizer each, in their order, of a family that steps several itself."""
 
-    def __init__(
-        self, optimizer: Callable[..., Optimizer] | None, scheduler: Callable[[Optimizer], Any] | None
-    ) -> None:
+    def __init__(self, optimizer: OptimizerFactory | None, scheduler: SchedulerFactory | None) -> None:
         super().__init__()
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler

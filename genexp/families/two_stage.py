@@ -1,6 +1,5 @@
 """A second stage: a prior over the codes of a trained VQ-VAE (van den Oord, Vinyals, Kavukcuoglu 2017, section 3.3)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
+from genexp.families.slots.quantised import CodePriorFactory
 from genexp.families.vq_vae import VQVAE
 
 
@@ -21,7 +21,7 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         first_stage: the VQ-VAE, of the same data; of at most 256 codes.
         first_stage_run: the run folder that it is from, for the record.
         first_stage_sha256: of the checkpoint there, for the record.
-        code_prior: called with ``shape``, ``levels``, ``num_classes``, ``conditional``; makes the model of the codes.
+        code_prior: :class:`~genexp.families.slots.quantised.CodePriorFactory`.
         base: see :class:`GenerativeModule`. A conditional model has a conditional prior; a conditional first stage needs one.
 
     Raises:
@@ -35,7 +35,7 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         first_stage: VQVAE,
         first_stage_run: str | None,
         first_stage_sha256: str | None,
-        code_prior: Callable[..., GenerativeModule],
+        code_prior: CodePriorFactory,
         **base: Any,
     ) -> None:
         super().__init__(**base)

@@ -1,15 +1,15 @@
 """Approximate density: a latent-variable model trained by a lower bound on log p(x) (Kingma & Welling, ICLR 2014)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genexp.families.capabilities import LatentVariables
+from genexp.families.slots.variational import DecoderFactory, EncoderFactory, PosteriorFactory, PriorFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.probability.latent.posteriors import DensityPosterior, Posterior
-from genexp.probability.latent.priors import Prior, StandardNormal
+from genexp.probability.latent.priors import StandardNormal
 from genexp.probability.observation.base import promoted
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
@@ -21,12 +21,10 @@ class VAE(VariationalModule, LatentVariables):
     Free bits are of each dimension of z or, where only the sum of their KL terms is known, of all of them.
 
     Args:
-        encoder: called with ``shape``, ``num_params``, ``num_classes``; makes the network x ``(B, *shape)`` in [0, 1], y ->
-            the parameters of q(z | x), ``(B, num_params)``.
-        decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes the network
-            z ``(B, latent_dim)``, y -> parameters ``(B, P, *shape)`` of p(x | z).
-        posterior: called with ``latent_dim``; makes the form of q(z | x).
-        prior: called with ``latent_dim``, ``shape``, ``posterior_of``; makes p(z). See :class:`Prior`.
+        encoder: :class:`~genexp.families.slots.variational.EncoderFactory`.
+        decoder: :class:`~genexp.families.slots.variational.DecoderFactory`.
+        posterior: :class:`~genexp.families.slots.variational.PosteriorFactory`.
+        prior: :class:`~genexp.families.slots.variational.PriorFactory`.
         latent_dim: dimensions of z.
         doubly_reparameterised: with k > 1, the encoder's gradient of Tucker et al. 2019 (equation 9): that of the same bound
             in expectation, of less variance.
@@ -39,10 +37,10 @@ class VAE(VariationalModule, LatentVariables):
     def __init__(
         self,
         *,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        posterior: Callable[..., Posterior],
-        prior: Callable[..., Prior],
+        encoder: EncoderFactory,
+        decoder: DecoderFactory,
+        posterior: PosteriorFactory,
+        prior: PriorFactory,
         latent_dim: int,
         doubly_reparameterised: bool,
         **variational: Any,

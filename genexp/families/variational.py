@@ -10,8 +10,8 @@ from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ImportanceBound, Reconstruction
+from genexp.families.slots.autoregressive import ObservationFactory
 from genexp.probability.latent.importance import importance_bound
-from genexp.probability.observation.base import Observation
 from genexp.ranges import at_least
 
 Draws = Callable[..., Tensor]
@@ -22,7 +22,7 @@ class VariationalModule(GenerativeModule, ImportanceBound, Reconstruction):
     """p(x) = E_{p(z)} p(x | z) with latents z in one or several groups, and a posterior q(z | x).
 
     Args:
-        observation: called with ``levels``; makes the form of p(x | z).
+        observation: :class:`~genexp.families.slots.autoregressive.ObservationFactory`, of p(x | z).
         beta: weight of the KL term in the objective (Higgins et al. 2017); at least 0, 1 for the ELBO. The bound that
             is reported does not depend on it.
         k: draws of z for each example of a training batch; above 1 the importance-weighted bound is trained (Burda et al.
@@ -43,7 +43,7 @@ class VariationalModule(GenerativeModule, ImportanceBound, Reconstruction):
     def __init__(
         self,
         *,
-        observation: Callable[..., Observation],
+        observation: ObservationFactory,
         beta: float,
         k: int,
         kl_warmup_images: int,

@@ -1,17 +1,18 @@
 """Approximate density with discrete latents: the VQ-VAE (van den Oord, Vinyals, Kavukcuoglu, NeurIPS 2017)."""
 
-from collections.abc import Callable
 from math import log
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.families.slots.autoregressive import ObservationFactory
+from genexp.families.slots.quantised import CodebookFactory, GridDecoderFactory, GridEncoderFactory
 from genexp.families.variational import knob
-from genexp.probability.latent.codebook import Codebook, perplexity, straight_through
-from genexp.probability.observation.base import Observation, promoted
+from genexp.probability.latent.codebook import perplexity, straight_through
+from genexp.probability.observation.base import promoted
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
@@ -23,12 +24,10 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
     under which its samples are mush; :class:`genexp.families.two_stage.TwoStage` learns a better one.
 
     Args:
-        encoder: called with ``shape``, ``latent_dim``, ``num_classes``; makes the network x ``(B, *shape)`` in [0, 1], y ->
-            ``(B, latent_dim, h, w)``, whose attribute ``grid`` is (h, w).
-        decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes the network
-            z ``(B, latent_dim, h, w)``, y -> parameters ``(B, P, *shape)`` of p(x | z), with the same ``grid``.
-        codebook: called with ``dim``; makes the vectors and the way they are learnt.
-        observation: called with ``levels``; makes the form of p(x | z).
+        encoder: :class:`~genexp.families.slots.quantised.GridEncoderFactory`.
+        decoder: :class:`~genexp.families.slots.quantised.GridDecoderFactory`, of the same ``grid``.
+        codebook: :class:`~genexp.families.slots.quantised.CodebookFactory`.
+        observation: :class:`~genexp.families.slots.autoregressive.ObservationFactory`, of p(x | z).
         latent_dim: dimensions of a vector.
         beta: weight of the commitment, at least 0 (the paper's beta, 0.25 there). Distortion and commitment are sums over
             the example here, not means.
@@ -40,10 +39,10 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
     def __init__(
         self,
         *,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        codebook: Callable[..., Codebook],
-        observation: Callable[..., Observation],
+        encoder: GridEncoderFactory,
+        decoder: GridDecoderFactory,
+        codebook: CodebookFactory,
+        observation: ObservationFactory,
         latent_dim: int,
         beta: float,
         temperature: float,

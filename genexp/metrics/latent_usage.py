@@ -62,8 +62,8 @@ class Latents(Metric):
 
     def __init__(self, *, limit: int | None, active_threshold: float, pairs_at_once: int) -> None:
         check_limit(limit)
-        if limit == 1:
-            raise ValueError("limit=1: must be at least 2, for there are variances over examples")
+        if limit is not None:
+            at_least(2, hint=", for there are variances over examples", limit=limit)
         positive(active_threshold=active_threshold)
         at_least(1, pairs_at_once=pairs_at_once)
         self.limit, self.active_threshold, self.pairs_at_once = limit, active_threshold, pairs_at_once

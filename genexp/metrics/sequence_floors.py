@@ -36,7 +36,7 @@ class Floors(Metric):
     def __init__(
         self, *, strengths: Sequence[float], linear_order: int, decays: Sequence[float], escape: float
     ) -> None:
-        if not strengths or min(strengths) <= 0:
+        if not strengths or not all(strength > 0 for strength in strengths):
             raise ValueError(f"strengths={list(strengths)}: must be at least one number, each positive")
         at_least(1, linear_order=linear_order)
         if not decays or not all(0 < decay < 1 for decay in decays):

@@ -155,7 +155,7 @@ def test_examples_are_chosen_by_the_seed():
         ({"shape": [3]}, r"data\.shape=\[3\].*\[2\]"),
         ({"levels": 11}, r"data\.levels=11.*goes up to 11, set 12"),
         ({"levels": None}, r"data\.levels=None: fake is torch\.uint8"),
-        ({"levels": 300}, r"data\.levels=300: must be 2 to 256"),
+        ({"levels": 300}, r"data\.levels=300: must be in \[2, 256\]"),
         ({"num_classes": None}, r"data\.num_classes=None: for fake it must be 6"),
         ({"num_classes": 5}, r"data\.num_classes=5: the labels of fake must be int64 from 0 to 4"),
         ({"batch_size": 0}, r"data\.batch_size=0: must be at least 1"),

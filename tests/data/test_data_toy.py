@@ -79,5 +79,5 @@ def test_data_do_not_depend_on_the_seed_of_the_run(make_data):
 def test_impossible_parameters_are_refused(make_data):
     with pytest.raises(ValueError, match=r"side=3: must be even"):
         Checkerboard(side=3, width=1.0)
-    with pytest.raises(Exception, match=r"data\.density\.sigma=-1: must be above 0"):
+    with pytest.raises(Exception, match=r"data\.density\.sigma=-1: must be positive"):
         make_data("toy", "data/density=ring", "data.density.sigma=-1")

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from genexp.ranges import at_least, inside
+
 
 class DifferentiableAugmentation(nn.Module):
     """Random changes of colour, place and wholeness, made to real and generated images alike before the discriminator sees them
@@ -27,12 +29,8 @@ class DifferentiableAugmentation(nn.Module):
         self, *, brightness: float, saturation: float, contrast: float, translation: float, cutout: float
     ) -> None:
         super().__init__()
-        for name, value in (("brightness", brightness), ("saturation", saturation), ("contrast", contrast)):
-            if value < 0:
-                raise ValueError(f"{name}={value}: must be at least 0")
-        for name, value in (("translation", translation), ("cutout", cutout)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name}={value}: must be in [0, 1]")
+        at_least(0, brightness=brightness, saturation=saturation, contrast=contrast)
+        inside(0, 1, ends="[]", translation=translation, cutout=cutout)
         self.brightness, self.saturation, self.contrast = brightness, saturation, contrast
         self.translation, self.cutout = translation, cutout
 

@@ -20,6 +20,7 @@ from genexp.networks.blocks.projection import Projection
 from genexp.networks.blocks.residual import ResidualBlock
 from genexp.networks.blocks.spectral import normalise_spectrally
 from genexp.networks.convolutional import pyramid
+from genexp.ranges import at_least
 
 
 class UpBlock(Block):
@@ -109,8 +110,7 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         if levels is None:
             raise ValueError("ResNetGenerator makes images with levels, but data.levels is null: choose model=gan")
-        if channels < 1:
-            raise ValueError(f"channels={channels}: must be at least 1")
+        at_least(1, channels=channels)
         normalised = num_classes if conditional_batch_norm else 0
         self.appended = num_classes - normalised
         (_, *doublings), side = pyramid(shape, channels)
@@ -168,11 +168,8 @@ class ResNetDiscriminator(nn.Module):
         block_initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__()
-        for name, value in (("channels", channels), ("down_blocks", down_blocks)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
-        if plain_blocks < 0:
-            raise ValueError(f"plain_blocks={plain_blocks}: must be at least 0")
+        at_least(1, channels=channels, down_blocks=down_blocks)
+        at_least(0, plain_blocks=plain_blocks)
         if len(shape) != 3 or any(side % 2**down_blocks for side in shape[1:]):
             raise ValueError(
                 f"data.shape={list(shape)}: a residual discriminator needs images [C, H, W] whose sides can be halved "

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genexp.networks.adversarial.style_layers import EqualisedConv2d, EqualisedLinear, activate, blur, style_widths
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least
 
 
 def with_minibatch_std(x: Tensor, group_size: int) -> Tensor:
@@ -72,9 +73,7 @@ class StyleDiscriminator(nn.Module):
         group_size: int,
     ) -> None:
         super().__init__()
-        for name, value in (("num_outputs", num_outputs), ("group_size", group_size)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
+        at_least(1, num_outputs=num_outputs, group_size=group_size)
         self.num_classes, self.group_size = num_classes, group_size
         widths, side = style_widths(shape, channels, max_channels)
         top = widths[-1]

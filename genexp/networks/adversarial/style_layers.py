@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from genexp.networks.blocks.base import Block
 from genexp.networks.latent.residual import stages
+from genexp.ranges import positive
 
 
 def style_widths(shape: Sequence[int], channels: int, max_channels: int) -> tuple[list[int], int]:
@@ -60,8 +61,7 @@ class EqualisedLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, bias: float = 0, multiplier: float = 1) -> None:
         super().__init__()
-        if multiplier <= 0:
-            raise ValueError(f"multiplier={multiplier}: must be above 0")
+        positive(multiplier=multiplier)
         self.scale, self.multiplier = multiplier / sqrt(in_features), multiplier
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / multiplier)
         self.bias = nn.Parameter(torch.full((out_features,), bias / multiplier))

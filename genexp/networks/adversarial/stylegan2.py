@@ -17,6 +17,7 @@ from genexp.networks.adversarial.style_layers import (
     style_widths,
     unit_rms,
 )
+from genexp.ranges import at_least, inside
 
 
 class MappingNetwork(nn.Module):
@@ -37,10 +38,8 @@ class MappingNetwork(nn.Module):
         self, *, latent_dim: int, num_classes: int, w_dim: int, layers: int, multiplier: float, mean_decay: float
     ) -> None:
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"mapping_layers={layers}: must be at least 1")
-        if not 0 <= mean_decay < 1:
-            raise ValueError(f"mean_decay={mean_decay}: must be at least 0 and less than 1")
+        at_least(1, mapping_layers=layers)
+        inside(0, 1, ends="[)", mean_decay=mean_decay)
         self.num_classes, self.mean_decay = num_classes, mean_decay
         self.embedding = EqualisedLinear(num_classes, w_dim) if num_classes else None
         widths = [latent_dim + (w_dim if num_classes else 0)] + [w_dim] * layers
@@ -150,8 +149,7 @@ class StyleGenerator(nn.Module):
         mixing_probability: float,
     ) -> None:
         super().__init__()
-        if not 0 <= mixing_probability <= 1:
-            raise ValueError(f"mixing_probability={mixing_probability}: must be between 0 and 1")
+        inside(0, 1, ends="[]", mixing_probability=mixing_probability)
         self.mixing_probability = mixing_probability
         self.mapping = MappingNetwork(
             latent_dim=latent_dim,

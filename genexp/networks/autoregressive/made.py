@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.networks.blocks.initialisation import initialise
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least
 
 
 class MADE(AutoregressiveNetwork):
@@ -53,8 +54,8 @@ class MADE(AutoregressiveNetwork):
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__(shape, num_params, levels)
-        if num_masks is not None and num_masks < 1:
-            raise ValueError(f"num_masks={num_masks}: must be at least 1, or null for a new mask at every step")
+        if num_masks is not None:
+            at_least(1, hint=", or null for a new mask at every step", num_masks=num_masks)
         if not hidden:
             raise ValueError("hidden=[]: MADE needs at least one hidden layer")
         self.num_orders = num_masks

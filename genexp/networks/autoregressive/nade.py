@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from genexp.networks.autoregressive.base import Sampler
 from genexp.networks.autoregressive.fixed_order import FixedOrderNetwork
 from genexp.networks.blocks.initialisation import initialise
+from genexp.ranges import at_least
 
 BLOCK = 16
 """Dimensions of a block, whose hidden activations are in memory together."""
@@ -57,8 +58,7 @@ class NADE(FixedOrderNetwork):
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__(shape, num_params, levels, random_order, order_seed)
-        if hidden < 1:
-            raise ValueError(f"hidden={hidden}: must be at least 1")
+        at_least(1, hidden=hidden)
         if type(activation) not in ACTIVATIONS:
             raise ValueError(f"activation={activation}: NADE has the gradients of nn.Sigmoid and nn.ReLU only")
         self.num_classes = num_classes

@@ -11,6 +11,7 @@ from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, 
 from genexp.networks.autoregressive.raster import MaskedConv2d, bounds_of, groups_of, pointwise
 from genexp.networks.autoregressive.raster_sampler import ColumnTaps, HeadSteps, PointwiseSteps, RowTaps, matrices
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least
 
 
 class PixelCNNBlock(Block):
@@ -86,8 +87,7 @@ class PixelCNN(AutoregressiveNetwork):
         for name, width in (("first_kernel", first_kernel), ("kernel", kernel)):
             if width < 3 or width % 2 == 0:
                 raise ValueError(f"{name}={width}: must be odd and at least 3")
-        if blocks < 0:
-            raise ValueError(f"blocks={blocks}: must be at least 0")
+        at_least(0, blocks=blocks)
         wide, narrow = (groups_of(width, colours, "channels") for width in (2 * channels, channels))
         head, out = groups_of(head_channels, colours, "head_channels"), torch.arange(colours)
         reach = first_kernel // 2

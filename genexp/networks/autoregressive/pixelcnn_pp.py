@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_images
 from genexp.networks.autoregressive.pixelcnn_pp_layers import First, Grow, Layer, Shrink, concat_elu, normalised
 from genexp.networks.autoregressive.pixelcnn_pp_sampler import PixelCNNppSampler
+from genexp.ranges import at_least, inside
 
 
 class PixelCNNpp(AutoregressiveNetwork):
@@ -48,15 +49,9 @@ class PixelCNNpp(AutoregressiveNetwork):
     ) -> None:
         super().__init__(shape, num_params, levels)
         channels, height, width = require_images(shape, "PixelCNNpp")
-        for name, value, least in (
-            ("filters", filters, 1),
-            ("resnets", resnets, 1),
-            ("downsamplings", downsamplings, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be at least {least}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be in [0, 1)")
+        at_least(1, filters=filters, resnets=resnets)
+        at_least(0, downsamplings=downsamplings)
+        inside(0, 1, ends="[)", dropout=dropout)
         if height % 2**downsamplings or width % 2**downsamplings:
             raise ValueError(
                 f"data.shape={list(shape)}: downsamplings={downsamplings} needs sides that are multiples of "

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, require_images
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least
 
 
 def groups(width: int, channels: int) -> Tensor:
@@ -163,11 +164,8 @@ class PixelRNN(AutoregressiveNetwork):
     ) -> None:
         channels, _, _ = require_images(shape, type(self).__name__)
         super().__init__(shape, num_params, levels)
-        for name, width in (("hidden", hidden), ("head_channels", head_channels)):
-            if width < channels:
-                raise ValueError(f"{name}={width}: must be at least {channels}, a unit for each channel of the image")
-        if layers < 1:
-            raise ValueError(f"layers={layers}: must be at least 1")
+        at_least(channels, hint=", a unit for each channel of the image", hidden=hidden, head_channels=head_channels)
+        at_least(1, layers=layers)
         if first_kernel < 3 or first_kernel % 2 == 0:
             raise ValueError(f"first_kernel={first_kernel}: must be odd and at least 3")
         self.hidden = hidden

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genexp.ranges import at_least
+
 
 def groups_of(features: int, channels: int, name: str) -> Tensor:
     """Features divided into one group per channel of a pixel, contiguous and of nearly equal size (van den Oord et al.,
@@ -14,8 +16,7 @@ def groups_of(features: int, channels: int, name: str) -> Tensor:
     Raises:
         ValueError: there are fewer features than channels; calls them ``name``.
     """
-    if features < channels:
-        raise ValueError(f"{name}={features}: must be at least {channels}, a feature for each channel of data.shape")
+    at_least(channels, hint=", a feature for each channel of data.shape", **{name: features})
     return torch.arange(features) * channels // features
 
 

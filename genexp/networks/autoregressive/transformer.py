@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_levels
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least, inside
 
 
 class TransformerBlock(Block):
@@ -83,14 +84,12 @@ class Transformer(AutoregressiveNetwork):
         super().__init__(shape, num_params, levels)
         if require_levels(levels, "Transformer") < 2:
             raise ValueError(f"levels={levels}: Transformer embeds levels, at least 2")
-        if depth < 1:
-            raise ValueError(f"depth={depth}: must be at least 1")
+        at_least(1, depth=depth)
         if heads < 1 or width < 1 or width % heads:
             raise ValueError(f"heads={heads}: must be at least 1 and divide width={width}")
-        if mlp_ratio <= 0 or round(mlp_ratio * width) < 1:
+        if not mlp_ratio > 0 or round(mlp_ratio * width) < 1:
             raise ValueError(f"mlp_ratio={mlp_ratio}: mlp_ratio * width must be at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be in [0, 1)")
+        inside(0, 1, ends="[)", dropout=dropout)
         self.num_classes, self.dropout = num_classes, dropout
         self.start = nn.Embedding(max(num_classes, 1), width)
         self.embedding = nn.Embedding(levels, width)

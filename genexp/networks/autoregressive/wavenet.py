@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler, require_levels
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least, inside
 
 
 def delayed(x: Tensor, steps: int) -> Tensor:
@@ -95,12 +96,8 @@ class WaveNet(AutoregressiveNetwork):
     ) -> None:
         super().__init__(shape, num_params, levels)
         require_levels(levels, "WaveNet")
-        sizes = {"channels": channels, "skip_channels": skip_channels, "layers": layers, "stacks": stacks}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size}: must be at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be in [0, 1)")
+        at_least(1, channels=channels, skip_channels=skip_channels, layers=layers, stacks=stacks)
+        inside(0, 1, ends="[)", dropout=dropout)
         self.factors = tuple(label_factors or (num_classes,)) if num_classes else ()
         if num_classes and prod(self.factors) != num_classes:
             raise ValueError(

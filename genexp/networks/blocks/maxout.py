@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genexp.ranges import at_least
+
 
 class Maxout(nn.Module):
     """h_j = max_k z_kj, the z_k being linear maps of the layer's input, parts of one matrix (Goodfellow, Warde-Farley, Mirza,
@@ -16,8 +18,7 @@ class Maxout(nn.Module):
 
     def __init__(self, pieces: int) -> None:
         super().__init__()
-        if pieces < 2:
-            raise ValueError(f"pieces={pieces}: must be at least 2")
+        at_least(2, pieces=pieces)
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:

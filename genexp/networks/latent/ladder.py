@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genexp.networks.blocks.base import Block
+from genexp.ranges import at_least
 
 
 def grid_sides(shape: Sequence[int], reductions: Sequence[int | None]) -> list[int]:
@@ -60,8 +61,7 @@ class Bottleneck(nn.Sequential):
     """
 
     def __init__(self, channels: int, hidden: int, out_channels: int, side: int, scale: float) -> None:
-        if hidden < 1:
-            raise ValueError(f"bottleneck={hidden}: must be at least 1")
+        at_least(1, bottleneck=hidden)
         widths, kernel = (channels, hidden, hidden, hidden, out_channels), 3 if side > 2 else 1
         layers: list[nn.Module] = []
         for (a, b), k in zip(itertools.pairwise(widths), (1, kernel, kernel, 1), strict=True):
@@ -213,8 +213,7 @@ class TopDown(nn.Module):
     ) -> None:
         super().__init__()
         _counts("decoder.blocks", blocks, sides)
-        if latent_channels < 1:
-            raise ValueError(f"latent_channels={latent_channels}: must be at least 1")
+        at_least(1, latent_channels=latent_channels)
         self.counts, self.reduction = tuple(blocks), shape[1] // sides[-1]
         self.of_dimension = (num_params, shape[0])
         self.starts = nn.ParameterList(0.1 * torch.randn(1, channels, side, side) for side in sides)

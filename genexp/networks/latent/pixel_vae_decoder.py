@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
+from genexp.ranges import at_least
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -51,8 +52,7 @@ class AutoregressiveDecoder(nn.Module):
         activation: nn.Module,
     ) -> None:
         super().__init__()
-        if features < 1:
-            raise ValueError(f"features={features}: must be at least 1")
+        at_least(1, features=features)
         self.network = network(shape=shape, num_params=features, num_classes=num_classes, levels=levels)
         if self.network.num_orders != 1:
             raise ValueError(

@@ -16,6 +16,7 @@ from genexp.networks.blocks.initialisation import initialise
 from genexp.networks.blocks.labels import append_one_hot, one_hot_planes
 from genexp.networks.blocks.residual import ResidualBlock
 from genexp.networks.convolutional import pyramid
+from genexp.ranges import at_least
 
 
 def stages(shape: Sequence[int], channels: int, blocks: int) -> tuple[list[int], int]:
@@ -32,9 +33,7 @@ def stages(shape: Sequence[int], channels: int, blocks: int) -> tuple[list[int],
     Raises:
         ValueError: an argument is outside its range.
     """
-    for name, value in (("channels", channels), ("blocks", blocks)):
-        if value < 1:
-            raise ValueError(f"{name}={value}: must be at least 1")
+    at_least(1, channels=channels, blocks=blocks)
     (_, *coarser), side = pyramid(shape, 2 * channels)
     return [channels, *coarser], side
 

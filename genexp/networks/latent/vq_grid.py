@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from genexp.networks.autoregressive.base import require_images
 from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.labels import one_hot_planes
+from genexp.ranges import at_least
 
 
 def grid_of(shape: Sequence[int], halvings: int, network: str) -> tuple[int, int]:
@@ -18,8 +19,7 @@ def grid_of(shape: Sequence[int], halvings: int, network: str) -> tuple[int, int
         ValueError: the data are no images, or their sides do not halve so often; names ``network``.
     """
     _, height, width = require_images(shape, network)
-    if halvings < 1:
-        raise ValueError(f"halvings={halvings}: must be at least 1")
+    at_least(1, halvings=halvings)
     if height % 2**halvings or width % 2**halvings:
         raise ValueError(
             f"data.shape={list(shape)}: {network} halves both sides {halvings} times, so they must be multiples of "

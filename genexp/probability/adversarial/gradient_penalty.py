@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from genexp.ranges import at_least, positive
+
 
 class GradientPenalty(ABC):
     """A term of the discriminator's loss.
@@ -23,14 +25,9 @@ class GradientPenalty(ABC):
     """
 
     def __init__(self, *, weight: float, target: float, one_sided: bool, every: int) -> None:
-        if not weight > 0:
-            raise ValueError(
-                f"weight={weight}: must be above 0; to leave a penalty out, take it off the list of penalties"
-            )
-        if target < 0:
-            raise ValueError(f"target={target}: must be at least 0")
-        if every < 1:
-            raise ValueError(f"every={every}: must be at least 1")
+        positive(hint="; to leave a penalty out, take it off the list of penalties", weight=weight)
+        at_least(0, target=target)
+        at_least(1, every=every)
         self.weight, self.target, self.one_sided, self.every = weight, target, one_sided, every
 
     @abstractmethod
@@ -67,8 +64,7 @@ class R1(GradientPenalty):
     """gamma / 2 E |grad D(x)|^2 on the data (Mescheder, Geiger, Nowozin, ICML 2018, equation 9)."""
 
     def __init__(self, *, gamma: float, every: int) -> None:
-        if not gamma > 0:
-            raise ValueError(f"gamma={gamma}: must be above 0")
+        positive(gamma=gamma)
         super().__init__(weight=gamma / 2, target=0.0, one_sided=False, every=every)
 
     def points(self, real: Tensor, fake: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
@@ -102,8 +98,7 @@ class Perturbed(GradientPenalty):
     """
 
     def __init__(self, *, scale: float, weight: float, target: float, one_sided: bool, every: int) -> None:
-        if not scale > 0:
-            raise ValueError(f"scale={scale}: must be above 0")
+        positive(scale=scale)
         super().__init__(weight=weight, target=target, one_sided=one_sided, every=every)
         self.scale = scale
 

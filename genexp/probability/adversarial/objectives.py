@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genexp.ranges import at_least
+
 
 class Objective(ABC):
     """Losses of the two players, each minimised by its own."""
@@ -148,9 +150,7 @@ class AuxiliaryClassifier:
     """
 
     def __init__(self, *, discriminator_weight: float, generator_weight: float, on_fakes: bool) -> None:
-        for name, weight in (("discriminator_weight", discriminator_weight), ("generator_weight", generator_weight)):
-            if weight < 0:
-                raise ValueError(f"{name}={weight}: must be at least 0")
+        at_least(0, discriminator_weight=discriminator_weight, generator_weight=generator_weight)
         self.discriminator_weight, self.generator_weight = discriminator_weight, generator_weight
         self.on_fakes = on_fakes
 

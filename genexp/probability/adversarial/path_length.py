@@ -4,6 +4,8 @@ improving the image quality of StyleGAN", CVPR 2020, section 3.2)."""
 import torch
 from torch import Tensor, nn
 
+from genexp.ranges import at_least, inside
+
 
 class PathLength(nn.Module):
     """weight (|J_w^T eps| - a)^2 with J_w = dG/dw and eps ~ N(0, I / (H W)) (equation 4). a is the running mean of the lengths,
@@ -19,12 +21,9 @@ class PathLength(nn.Module):
 
     def __init__(self, *, weight: float, decay: float, every: int) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError(f"weight={weight}: must be at least 0")
-        if not 0 < decay <= 1:
-            raise ValueError(f"decay={decay}: must be above 0 and at most 1")
-        if every < 1:
-            raise ValueError(f"every={every}: must be at least 1")
+        at_least(0, weight=weight)
+        inside(0, 1, ends="(]", decay=decay)
+        at_least(1, every=every)
         self.weight, self.decay, self.every = weight, decay, every
         self.register_buffer("mean", torch.zeros(()))
         """a, a scalar."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genexp.ranges import at_least, inside
+
 
 def nearest(z: Tensor, vectors: Tensor) -> Tensor:
     """Index of the vector at the smallest Euclidean distance, the first of several (equation 1 of the paper).
@@ -47,10 +49,8 @@ class Codebook(nn.Module, ABC):
 
     def __init__(self, *, dim: int, size: int) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"latent_dim={dim}: must be at least 1")
-        if size < 2:
-            raise ValueError(f"codebook.size={size}: must be at least 2")
+        at_least(1, latent_dim=dim)
+        at_least(2, **{"codebook.size": size})
         self.dim, self.size = dim, size
 
     def initial(self) -> Tensor:
@@ -115,10 +115,9 @@ class MovingAverageCodebook(Codebook):
 
     def __init__(self, *, dim: int, size: int, decay: float, restart_below: float | None) -> None:
         super().__init__(dim=dim, size=size)
-        if not 0 <= decay < 1:
-            raise ValueError(f"codebook.decay={decay}: must be at least 0 and less than 1")
-        if restart_below is not None and not 0 < restart_below < 1:
-            raise ValueError(f"codebook.restart_below={restart_below}: must be between 0 and 1, or null")
+        inside(0, 1, ends="[)", **{"codebook.decay": decay})
+        if restart_below is not None:
+            inside(0, 1, hint=", or null", **{"codebook.restart_below": restart_below})
         self.decay, self.restart_below = decay, restart_below
         self.register_buffer("vectors", self.initial())
         self.register_buffer("counts", torch.zeros(size))

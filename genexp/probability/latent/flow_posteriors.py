@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from genexp.probability.latent.posteriors import Posterior
 from genexp.probability.observation.base import promoted
+from genexp.ranges import at_least
 
 
 class FlowPosterior(Posterior):
@@ -23,8 +24,7 @@ class FlowPosterior(Posterior):
 
     def __init__(self, latent_dim: int, base: Callable[..., Posterior], depth: int, flow_params: int) -> None:
         super().__init__(latent_dim)
-        if depth < 1:
-            raise ValueError(f"depth={depth}: must be at least 1")
+        at_least(1, depth=depth)
         self.base, self.depth, self.flow_params = base(latent_dim=latent_dim), depth, flow_params
         self.num_params = self.base.num_params + flow_params
 
@@ -114,8 +114,7 @@ class IAF(FlowPosterior):
         step: Callable[..., nn.Module],
         gate_bias: float,
     ) -> None:
-        if context_dim < 1:
-            raise ValueError(f"context_dim={context_dim}: must be at least 1")
+        at_least(1, context_dim=context_dim)
         super().__init__(latent_dim, base, depth, flow_params=context_dim)
         self.gate_bias = gate_bias
         self.networks = nn.ModuleList(

@@ -6,6 +6,8 @@ from math import log
 import torch
 from torch import Tensor
 
+from genexp.ranges import at_least
+
 
 def importance_bound(log_weights: Callable[[int], Tensor], k: int, at_once: int) -> Tensor:
     """log (1/k) sum_i w_i over k draws, ``at_once`` at a time, by a running log-sum-exp: ``(B,)`` in nats.
@@ -20,8 +22,7 @@ def importance_bound(log_weights: Callable[[int], Tensor], k: int, at_once: int)
     Raises:
         ValueError: k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k}: must be at least 1")
+    at_least(1, k=k)
     total = None
     for start in range(0, k, at_once):
         part = log_weights(min(at_once, k - start)).logsumexp(0)

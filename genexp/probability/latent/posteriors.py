@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from genexp.probability.latent.divergence import standard_normal_kl
 from genexp.probability.observation.base import normal_log_prob
+from genexp.ranges import at_least
 
 
 class Posterior(nn.Module, ABC):
@@ -23,8 +24,7 @@ class Posterior(nn.Module, ABC):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim={latent_dim}: must be at least 1")
+        at_least(1, latent_dim=latent_dim)
         self.latent_dim = latent_dim
 
     @abstractmethod

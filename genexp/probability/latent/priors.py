@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from genexp.probability.latent.posteriors import DensityPosterior, Posterior, pairwise_normal_log_prob
 from genexp.probability.observation.base import normal_log_prob
+from genexp.ranges import at_least, positive
 
 
 class Prior(nn.Module, ABC):
@@ -77,8 +78,7 @@ class MixturePrior(Prior):
 
     def __init__(self, *, components: int, **common: Any) -> None:
         super().__init__(**common)
-        if components < 1:
-            raise ValueError(f"components={components}: must be at least 1")
+        at_least(1, components=components)
         self.components = components
 
     @abstractmethod
@@ -103,8 +103,7 @@ class GaussianMixture(MixturePrior):
 
     def __init__(self, *, components: int, initial_spread: float, **common: Any) -> None:
         super().__init__(components=components, **common)
-        if not initial_spread > 0:
-            raise ValueError(f"initial_spread={initial_spread}: must be above 0, or all components remain the same")
+        positive(hint=", or all components remain the same", initial_spread=initial_spread)
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(initial_spread * torch.randn(components, self.latent_dim))
         self.log_stds = nn.Parameter(torch.zeros(components, self.latent_dim))
@@ -134,8 +133,7 @@ class VampPrior(MixturePrior):
 
     def __init__(self, *, components: int, mean: float, std: float, **common: Any) -> None:
         super().__init__(components=components, **common)
-        if not std > 0:
-            raise ValueError(f"std={std}: must be above 0, or all pseudo-inputs remain the same")
+        positive(hint=", or all pseudo-inputs remain the same", std=std)
         self.pseudo_inputs = nn.Parameter(mean + std * torch.randn(components, *self.shape))
 
     def check(self, posterior: Posterior, conditional: bool) -> None:

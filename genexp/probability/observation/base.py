@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genexp.probability.quantize import from_symmetric, symmetric
+from genexp.ranges import at_least
 
 
 class Observation(ABC):
@@ -123,8 +124,7 @@ class DiscretizedLogisticMixture(Observation):
     def __init__(self, levels: int | None, components: int) -> None:
         if levels is None:
             needs(levels, 256, "DiscretizedLogisticMixture", "normal")
-        if components < 1:
-            raise ValueError(f"components={components}: must be at least 1")
+        at_least(1, components=components)
         self.levels = levels
         self.num_params = 3 * components
 

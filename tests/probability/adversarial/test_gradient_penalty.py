@@ -111,11 +111,11 @@ def test_they_work_where_gradients_are_off_and_leave_the_inputs_alone():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: R1(gamma=0.0, every=1), "gamma=0.0: must be above 0"),
-        (lambda: interpolated(weight=-1.0), "weight=-1.0: must be above 0"),
+        (lambda: R1(gamma=0.0, every=1), "gamma=0.0: must be positive"),
+        (lambda: interpolated(weight=-1.0), "weight=-1.0: must be positive"),
         (lambda: interpolated(target=-1.0), "target=-1.0: must be at least 0"),
         (lambda: interpolated(every=0), "every=0: must be at least 1"),
-        (lambda: perturbed(0.0), "scale=0.0: must be above 0"),
+        (lambda: perturbed(0.0), "scale=0.0: must be positive"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

@@ -124,9 +124,9 @@ def test_the_memory_does_not_grow_with_the_number_of_z(float64, make, monkeypatc
     ("make", "change", "message"),
     [
         (GaussianMixture, {"components": 0, "initial_spread": 1.0}, "components=0"),
-        (GaussianMixture, {"components": 2, "initial_spread": 0.0}, "initial_spread=0.0: must be above 0"),
+        (GaussianMixture, {"components": 2, "initial_spread": 0.0}, "initial_spread=0.0: must be positive"),
         (VampPrior, {"components": 0, "mean": 0.5, "std": 0.1}, "components=0"),
-        (VampPrior, {"components": 2, "mean": 0.5, "std": 0.0}, "std=0.0: must be above 0"),
+        (VampPrior, {"components": 2, "mean": 0.5, "std": 0.0}, "std=0.0: must be positive"),
     ],
     ids=str,
 )
