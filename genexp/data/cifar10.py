@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genexp.data.base import SPLITS, FileData
+from genexp.data.base import SPLITS
 from genexp.data.files import RemoteFile, read
 from genexp.data.images import quantise
+from genexp.data.in_memory import FileData
 
 FOLDER, URL = "cifar-10-batches-bin", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE = RemoteFile(
@@ -51,7 +52,7 @@ class Cifar10(FileData):
     Args:
         batches: which of the five training batches, by their numbers from 1; the others need not be there.
         splits: shares: of ``train`` and ``validation`` in the images of ``batches``, of ``test`` in the test batch.
-        common: see :class:`genexp.data.base.FileData`.
+        common: see :class:`genexp.data.in_memory.FileData`.
 
     Raises:
         ValueError: there is no such batch, or the shares overlap or are none.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genexp.data.base import InMemoryData
+from genexp.data.in_memory import InMemoryData
 from genexp.data.splits import check_splits, permuted
 
 
@@ -19,7 +19,7 @@ class Digits(InMemoryData):
     Args:
         splits: sizes of ``train``, ``validation`` and ``test``, 1,797 together at most.
         split_seed: of the permutation that separates them.
-        common: see :class:`genexp.data.base.InMemoryData`.
+        common: see :class:`genexp.data.in_memory.InMemoryData`.
     """
 
     only_levels: ClassVar[int] = 17

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from genexp.data.archives import RemoteFolder, check, locate_folder, read_folder
-from genexp.data.base import FileData, one_of
+from genexp.data.base import one_of
+from genexp.data.in_memory import FileData
 from genexp.probability.quantize import mu_law_codes
 
 DIGITS = 10
@@ -41,7 +42,7 @@ class Fsdd(FileData):
         labels: ``digit``, 0 to 9; ``speaker``, 0 to 5 in alphabetical order; or ``both``, digit * 6 + speaker.
         label_factors: what a label is made of, the last varying fastest: [10], [6] or [10, 6].
         sample_rate: samples per second, 8000.
-        common: see :class:`genexp.data.base.FileData`; ``shape`` is (T,).
+        common: see :class:`genexp.data.in_memory.FileData`; ``shape`` is (T,).
 
     Raises:
         ValueError: ``num_classes`` or ``label_factors`` do not go with ``labels``, or ``shape`` or ``levels`` are not those of

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genexp.data.base import FileData, one_of
+from genexp.data.base import one_of
 from genexp.data.batches import BatchKey, Transform
 from genexp.data.files import RemoteFile, read
 from genexp.data.images import quantise
+from genexp.data.in_memory import FileData
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
 
@@ -53,7 +54,7 @@ class MnistFiles(FileData):
 
     Args:
         splits: sizes of ``train``, ``validation`` and ``test``.
-        common: see :class:`genexp.data.base.FileData`.
+        common: see :class:`genexp.data.in_memory.FileData`.
 
     Raises:
         ValueError: the splits overlap or exceed the source.

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.data.base import InMemoryData
 from genexp.data.images import quantise
+from genexp.data.in_memory import InMemoryData
 from genexp.data.splits import check_splits, permuted
 
 
@@ -18,7 +18,7 @@ class Mnist5k(InMemoryData):
     Args:
         splits: sizes of ``train``, ``validation`` and ``test``, 5,000 together at most.
         split_seed: of the permutation that separates them.
-        common: see :class:`genexp.data.base.InMemoryData`.
+        common: see :class:`genexp.data.in_memory.InMemoryData`.
     """
 
     def __init__(self, *, splits: Mapping[str, int], split_seed: int, **common: Any) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genexp.data.base import FileData
 from genexp.data.files import RemoteFile, read
+from genexp.data.in_memory import FileData
 
 
 def _file(part: str, sha256: str) -> RemoteFile:

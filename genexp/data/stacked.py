@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genexp.data.base import InMemoryData
+from genexp.data.in_memory import InMemoryData
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
 
@@ -22,7 +22,7 @@ class StackedDigits(InMemoryData):
         source: the digits, ``(1, H, W)``.
         splits: number of images of ``train``, ``validation`` and ``test``.
         data_seed: of the draws; the same data whatever the seed of the run.
-        common: see :class:`genexp.data.base.InMemoryData`; ``shape`` is ``(C, H, W)``.
+        common: see :class:`genexp.data.in_memory.InMemoryData`; ``shape`` is ``(C, H, W)``.
 
     Raises:
         ValueError: ``levels`` is not that of the source.

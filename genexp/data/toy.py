@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.data.base import InMemoryData
+from genexp.data.in_memory import InMemoryData
 from genexp.data.modes import Modes
 from genexp.data.splits import check_splits
 from genexp.probability.randomness import generator
@@ -170,7 +170,7 @@ class Toy(InMemoryData):
         density: what is drawn from.
         splits: number of draws for ``train``, ``validation`` and ``test``.
         data_seed: of the draws; the same data whatever the seed of the run.
-        common: see :class:`genexp.data.base.InMemoryData`.
+        common: see :class:`genexp.data.in_memory.InMemoryData`.
     """
 
     def __init__(self, *, density: Density, splits: Mapping[str, int], data_seed: int, **common: Any) -> None:

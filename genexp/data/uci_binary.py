@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genexp.data.base import FileData, one_of
+from genexp.data.base import one_of
 from genexp.data.files import RemoteFile
+from genexp.data.in_memory import FileData
 
 
 def _file(dataset: str, sha256: str) -> RemoteFile:
@@ -31,7 +32,7 @@ class UciBinary(FileData):
 
     Args:
         dataset: ``dna`` (180 dimensions), ``mushrooms`` (112) or ``nips`` (500).
-        common: see :class:`genexp.data.base.FileData`.
+        common: see :class:`genexp.data.in_memory.FileData`.
     """
 
     only_levels: ClassVar[int] = 2

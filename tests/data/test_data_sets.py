@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from genexp.data.base import FileData, InMemoryData
 from genexp.data.files import read
+from genexp.data.in_memory import FileData, InMemoryData
 from genexp.data.mnist import FILES, parse_idx
 from genexp.data.splits import permuted
 from genexp.data.stacked import StackedDigits
