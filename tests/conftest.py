@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
+from composing import compose_train
 from tiny_overrides import NETS, TINY
 
 from genexp.callbacks.clock import Clock
@@ -48,15 +48,10 @@ def all_examples():
     return enumerate_space
 
 
-@pytest.fixture(scope="session")
-def compose_train():
+@pytest.fixture(scope="session", name="compose_train")
+def _compose_train():
     """Compose ``conf/train.yaml`` with overrides; the names that only a run knows are filled in."""
-
-    def make(*overrides):
-        with initialize_config_module("genexp.conf", version_base="1.3"):
-            return compose("train", ["name=test", *overrides])
-
-    return make
+    return compose_train
 
 
 @pytest.fixture
