@@ -26,7 +26,7 @@ BELOW = {
     "tracking": {"reports", "record", *MODELS},
     "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
     "sweeps": {"runs", "reports", "record", "families"},
-    "": {"cli", "sweeps", "runs", "tracking", "reports", "record"},  # genexp/*.py
+    "": {"cli", "sweeps", "runs", "tracking", "reports", "callbacks.clock", "record", "families"},  # genexp/*.py
 }
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
