@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from composing import compose_train
 from finished_runs import FinishedRuns, folder_of_session
-from hydra import compose, initialize_config_module
 from tiny_overrides import NETS, TINY
 
 from genexp.callbacks.clock import Clock
@@ -64,15 +64,10 @@ def all_examples():
     return enumerate_space
 
 
-@pytest.fixture(scope="session")
-def compose_train():
+@pytest.fixture(scope="session", name="compose_train")
+def _compose_train():
     """Compose ``conf/train.yaml`` with overrides; the names that only a run knows are filled in."""
-
-    def make(*overrides):
-        with initialize_config_module("genexp.conf", version_base="1.3"):
-            return compose("train", ["name=test", *overrides])
-
-    return make
+    return compose_train
 
 
 @pytest.fixture(scope="session", autouse=True)

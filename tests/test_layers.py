@@ -26,7 +26,8 @@ BELOW = {
     "tracking": {"reports", "record", *MODELS},
     "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
     "sweeps": {"runs", "reports", "record", "families"},
-    "": {"cli", "sweeps", "runs", "tracking", "reports", "record", "command_line"},  # genexp/*.py
+    # genexp/*.py
+    "": {"cli", "sweeps", "runs", "tracking", "reports", "callbacks.clock", "record", "families", "command_line"},
 }
 FOR_ALL = {"__version__", "ranges"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
