@@ -75,7 +75,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
     metrics = choose_metrics(config, model, data, extra, console)
-    monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.monitors else {}
+    monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)
     trial = OmegaConf.to_container(config.trial, resolve=True) if config.trial is not None else None
     if trial is not None and not trial["metric"].startswith("val/"):  # nothing that a validation measures

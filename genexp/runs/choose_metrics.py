@@ -29,7 +29,8 @@ def choose_metrics(
         ConfigError: one does not fit and ``<group>.unfit`` is not ``skip``; names those that do fit. Or what it needs
             from outside is missing.
     """
-    names = [name for name in config[group] if name != "unfit"]
+    chosen = config.get(group) or {}  # as of metrics=[]
+    names = [name for name in chosen if name != "unfit"]
     metrics: dict[str, Metric] = {}
     refusals: dict[str, str] = {}
     for name in names:
@@ -39,7 +40,7 @@ def choose_metrics(
             metrics[name] = metric
         else:
             refusals[name] = refusal
-    if refusals and config[group].get("unfit") != "skip":
+    if refusals and chosen.get("unfit") != "skip":
         name, reason = next(iter(refusals.items()))
         raise ConfigError(
             f"{group}={name}: {reason}; metrics that fit: {', '.join(fitting(model, data, extra)) or 'none'}"

@@ -174,3 +174,8 @@ def test_a_signal_ends_the_run_with_a_status_and_keeps_what_was_saved(tmp_path, 
     assert process.returncode == code, err
     assert json.loads((tmp_path / "outputs/a/status.json").read_text())["state"] == "interrupted"
     assert checkpoint.load(tmp_path / "outputs/a/checkpoints/last.ckpt")["steps"] > 0
+
+
+def test_no_metric_is_a_choice_too(genexp, tiny):
+    code, out, err = genexp(*tiny("made", "name=a", "metrics=[]", "training.max_images=100", "samples.n=4"))
+    assert code == 0 and genexp.json("outputs/a/metrics.json") == [], err
