@@ -16,6 +16,7 @@ LONG = [
     *TINY,
     *NETS["gated_pixelcnn"],
     "training.max_images=20000",
+    "samples.every_images=null",
     "metrics=nll",
     *QUIET,
 ]
