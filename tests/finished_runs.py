@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class FinishedRuns:
-    """A store of run folders that all workers of a session share.
+    """A store of run folders that all workers of a session share. They have no ``curves.png``.
 
     Args:
         folder: where they lie; a new one for every session.

@@ -16,6 +16,7 @@ LONG = [
     *TINY,
     *NETS["gated_pixelcnn"],
     "training.max_images=20000",
+    "samples.every_images=null",
     "metrics=nll",
     *QUIET,
 ]
@@ -33,6 +34,7 @@ def test_a_failing_job_costs_the_others_nothing_and_the_grid_can_grow(genexp, ti
     assert states(root) == {"model.optimizer.lr_0.001": "done", "model.optimizer.lr_1e+30": "failed"}
     assert "evaluating bound" in (root / "model.optimizer.lr_0.001/log.txt").read_text()
     before = (root / "model.optimizer.lr_0.001/status.json").read_text()
+    assert "group: s\n" in (root / "model.optimizer.lr_0.001/.hydra/resolved.yaml").read_text()
     assert genexp.json("outputs/s/model.optimizer.lr_0.001/status.json")["job_seconds"] > 0
 
     code, _, err = genexp(*sweep, "model.optimizer.lr=1e-3,2e-3")

@@ -35,9 +35,11 @@ def nowhere(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))  # no .netrc
 
 
-def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny):
+def test_a_sweep_becomes_one_run_a_job_with_all_that_was_logged(genexp, tiny, drawn_curves):
+    """Of jobs in this process, where the run of one could go on in the next."""
     command = tiny("vae", "-m", "seed=0,1", "name=s", "logger=wandb", "tags=[a,b]", "metrics=bound")
-    code, out, err = genexp(*command, "hydra.sweeper.probe=false")
+    code, out, err = genexp(*command, "hydra/launcher=basic", "hydra.sweeper.probe=false")
+    settle()
     assert code == 0, err
     assert out.count("there is no API key") == 2 and "wandb sync outputs/s/*/wandb/offline-run-*" in out
     folders = sorted((genexp.folder / "outputs/s").glob("*seed*"))
