@@ -177,5 +177,5 @@ def test_a_signal_ends_the_run_with_a_status_and_keeps_what_was_saved(tmp_path, 
 
 
 def test_no_metric_is_a_choice_too(genexp, tiny):
-    code, out, err = genexp(*tiny("made", "name=a", "metrics=[]", "training.max_images=100", "samples.n=4"))
+    code, _, err = genexp(*tiny("made", "name=a", "metrics=[]", "training.max_images=100", "samples.n=4"))
     assert code == 0 and genexp.json("outputs/a/metrics.json") == [], err
