@@ -127,7 +127,9 @@ def _train(
         failed = False
     except Interrupted as interrupted:
         folder.set_status("interrupted", error=str(interrupted))
-        console.print(f"{interrupted}; to continue: genexp train run={folder.path}", highlight=False, soft_wrap=True)
+        trusted = f" allow_targets=[{','.join(config.allow_targets)}]" if config.allow_targets else ""
+        again = f"genexp train run={folder.path}{trusted}"
+        console.print(f"{interrupted}; to continue: {again}", highlight=False, soft_wrap=True)
         raise
     except Pruned as pruned:
         folder.set_status("pruned", reason=pruned.reason)
