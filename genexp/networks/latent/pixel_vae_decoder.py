@@ -1,12 +1,29 @@
 """Decoders of a latent z that are autoregressive in x: the sum of what a decoder makes of z and a network of x."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from torch import Tensor, nn
 
 from genexp.networks.autoregressive.base import AutoregressiveNetwork, Sampler
 from genexp.ranges import at_least
+
+
+class FeaturesOfLatents(Protocol):
+    """Makes g: z ``(B, latent_dim)``, y ``(B,)`` or None -> features ``(B, F, *shape)``."""
+
+    def __call__(self, *, shape: Sequence[int], latent_dim: int, num_params: int, num_classes: int) -> nn.Module:
+        """``shape`` of an example, or (1, H, W) where whole pixels are drawn; ``num_params`` is F; ``num_classes`` labels, or 0."""
+
+
+class FeaturesOfDimensions(Protocol):
+    """Makes h: x ``(B, *shape)`` in [0, 1], y ``(B,)`` or None -> features ``(B, F, *shape)``, those of d of x_<d alone."""
+
+    def __call__(
+        self, *, shape: Sequence[int], num_params: int, num_classes: int, levels: int | None
+    ) -> AutoregressiveNetwork:
+        """``shape`` of an example; ``num_params`` is F; ``num_classes`` labels, or 0; ``levels`` of the data, or None."""
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -26,9 +43,8 @@ class AutoregressiveDecoder(nn.Module):
         num_params: parameters P per dimension, or per pixel if h draws whole pixels.
         num_classes: number of labels, which both g and h receive; 0 for none.
         levels: number of levels of the data, which h is told; None for continuous data.
-        decoder: called with ``shape``, ``latent_dim``, ``num_params``, ``num_classes``; makes g, which returns
-            ``(B, F, *shape)``.
-        network: called with ``shape``, ``num_params``, ``num_classes``, ``levels``; makes h.
+        decoder: makes g.
+        network: makes h.
         features: F, at least 1.
         hidden: widths of the hidden layers of the head.
         activation: non-linearity before each of its layers.
@@ -45,8 +61,8 @@ class AutoregressiveDecoder(nn.Module):
         num_params: int,
         num_classes: int,
         levels: int | None,
-        decoder: Callable[..., nn.Module],
-        network: Callable[..., AutoregressiveNetwork],
+        decoder: FeaturesOfLatents,
+        network: FeaturesOfDimensions,
         features: int,
         hidden: Sequence[int],
         activation: nn.Module,

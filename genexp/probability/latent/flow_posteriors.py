@@ -1,7 +1,7 @@
 """Posteriors of which a Gaussian is carried on by invertible steps: log q(z_T) = log q(z_0) - sum_t log |det dz_t / dz_t-1|."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,32 @@ from genexp.probability.observation.base import promoted
 from genexp.ranges import at_least
 
 
+class BaseFactory(Protocol):
+    """Makes the form of q(z_0 | x), from which the steps go on."""
+
+    def __call__(self, *, latent_dim: int) -> Posterior:
+        """``latent_dim``: dimensions of z, at least 1."""
+
+
+class StepFactory(Protocol):
+    """Makes the network of a step: z ``(k, B, D)``, context ``(B, C)`` -> m and s less its bias, ``(k, B, 2, D)``, of which those
+    of d depend on z_<d only."""
+
+    def __call__(self, *, dims: int, num_params: int, context_dim: int) -> nn.Module:
+        """``dims`` is D, ``num_params`` 2, ``context_dim`` C, each at least 1."""
+
+
 class FlowPosterior(Posterior):
     """z_0 ~ ``base``, then ``depth`` steps; the density is known at its own draws only.
 
     Args:
         latent_dim: dimensions of z.
-        base: called with ``latent_dim``; makes the form of q(z_0 | x), the first parameters that the encoder gives.
+        base: makes the form of q(z_0 | x), the first parameters that the encoder gives.
         depth: number of steps, at least 1.
         flow_params: how many parameters F the encoder gives to the steps.
     """
 
-    def __init__(self, latent_dim: int, base: Callable[..., Posterior], depth: int, flow_params: int) -> None:
+    def __init__(self, latent_dim: int, base: BaseFactory, depth: int, flow_params: int) -> None:
         super().__init__(latent_dim)
         at_least(1, depth=depth)
         self.base, self.depth, self.flow_params = base(latent_dim=latent_dim), depth, flow_params
@@ -66,7 +81,7 @@ class Planar(FlowPosterior):
             together.
     """
 
-    def __init__(self, latent_dim: int, base: Callable[..., Posterior], depth: int, amortised: bool) -> None:
+    def __init__(self, latent_dim: int, base: BaseFactory, depth: int, amortised: bool) -> None:
         width = 2 * latent_dim + 1
         super().__init__(latent_dim, base, depth, flow_params=depth * width if amortised else 0)
         self.width, self.amortised = width, amortised
@@ -100,18 +115,17 @@ class IAF(FlowPosterior):
     Args:
         latent_dim, base, depth: see :class:`FlowPosterior`.
         context_dim: dimensions of the context, at least 1.
-        step: called with ``dims``, ``num_params`` = 2 and ``context_dim``; makes the network of a step: z ``(k, B, D)``, context
-            ``(B, C)`` -> m and s less its bias, ``(k, B, 2, D)``, of which those of d depend on z_<d only.
+        step: makes the network of a step.
         gate_bias: is added to s: a large one begins with gates near 1, which change nothing.
     """
 
     def __init__(
         self,
         latent_dim: int,
-        base: Callable[..., Posterior],
+        base: BaseFactory,
         depth: int,
         context_dim: int,
-        step: Callable[..., nn.Module],
+        step: StepFactory,
         gate_bias: float,
     ) -> None:
         at_least(1, context_dim=context_dim)
