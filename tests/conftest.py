@@ -1,5 +1,6 @@
 """What all tests share: one thread, warnings as errors, float64 on request, tiny spaces to enumerate."""
 
+import gc
 import itertools
 import json
 import os
@@ -28,6 +29,13 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", line)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
+
+
+def pytest_collection_finish(session):
+    """What was imported by now stays: the garbage collector need not go through all of PyTorch again and again, nor a forked
+    worker copy the pages that it marks."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
