@@ -1,5 +1,6 @@
 """What all tests share: one thread, warnings as errors, float64 on request, tiny spaces to enumerate."""
 
+import gc
 import itertools
 import json
 import os
@@ -42,6 +43,13 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(
                 f"hint: {path.relative_to(root)} has {lines} lines; does it hold a second idea?"
             )
+
+
+def pytest_collection_finish(session):
+    """What was imported by now stays: the garbage collector need not go through all of PyTorch again and again, nor a forked
+    worker copy the pages that it marks."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
