@@ -9,13 +9,15 @@ import pytest
 from tiny_overrides import NETS, TINY
 from waiting import states, wait_until
 
+TWO = ["training.max_images=12000,300", "name=s"]
+"""A job that runs for a while, and a short one."""
+FIRST, SECOND = "training.max_images_12000", "training.max_images_300"
 QUIET = ["hydra.sweeper.probe=false"]
 LONG = [
     "train",
     "model=gated_pixelcnn",
     *TINY,
     *NETS["gated_pixelcnn"],
-    "training.max_images=20000",
     "samples.every_images=null",
     "metrics=nll",
     *QUIET,
@@ -70,39 +72,39 @@ def test_jobs_of_a_launcher_in_this_process_fail_alone_too(genexp, tiny):
 
 
 def test_a_job_that_is_killed_gets_a_status_and_the_next_one_runs(start, tmp_path):
-    process = start(*LONG, "-m", "seed=0,one,1", "training.max_images=20000", "name=s")
-    lock = tmp_path / "outputs/s/seed_0/.lock"
+    process = start(*LONG, "-m", "training.max_images=12000,one,300", "name=s")
+    lock = tmp_path / f"outputs/s/{FIRST}/.lock"
     wait_until(lambda: (lock.parent / "metrics.csv").exists())
     os.kill(int(re.search(r"process (\d+)", lock.read_text()).group(1)), signal.SIGKILL)
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 1 and "1 done, 2 failed" in out and "killed by SIGKILL" in out, out
-    assert states(tmp_path / "outputs/s") == {"seed_0": "failed", "seed_1": "done"}
-    status = json.loads((tmp_path / "outputs/s/seed_0/status.json").read_text())
+    assert states(tmp_path / "outputs/s") == {FIRST: "failed", SECOND: "done"}
+    status = json.loads((lock.parent / "status.json").read_text())
     assert status["exit_code"] == -9 and status["last_lines"]
 
 
 def test_a_sweep_survives_its_own_end(start, tmp_path):
     """Killed: its jobs save and stop. Continued, and told to stop: the same. Continued again: done."""
-    sweep = [*LONG, "-m", "seed=0,1", "name=s", "resume=true"]
+    sweep = [*LONG, "-m", *TWO, "resume=true"]
     root = tmp_path / "outputs/s"
     process = start(*sweep)
-    wait_until(lambda: (root / "seed_0/checkpoints/last.ckpt").exists())
+    wait_until(lambda: (root / FIRST / "checkpoints/last.ckpt").exists())
     process.kill()
-    wait_until(lambda: states(root).get("seed_0") == "interrupted")
-    assert states(root) == {"seed_0": "interrupted"}
+    wait_until(lambda: states(root).get(FIRST) == "interrupted")
+    assert states(root) == {FIRST: "interrupted"}
 
     process = start(*sweep)
-    wait_until(lambda: "continues from" in (root / "seed_0/log.txt").read_text())
-    wait_until(lambda: json.loads((root / "seed_0/status.json").read_text())["state"] == "running")
+    wait_until(lambda: "continues from" in (root / FIRST / "log.txt").read_text())
+    wait_until(lambda: json.loads((root / FIRST / "status.json").read_text())["state"] == "running")
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 143 and "1 interrupted, 1 not begun" in out, out
-    assert re.search(r"seed_0  resume \(interrupted after [\d,]+ images\)", out), out
+    assert re.search(rf"{FIRST}  resume \(interrupted after [\d,]+ images\)", out), out
 
     process = start(*sweep)
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 0 and "2 done" in out, out
-    assert states(root) == {"seed_0": "done", "seed_1": "done"}
+    assert states(root) == {FIRST: "done", SECOND: "done"}
 
 
 @pytest.mark.slow
