@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genexp.families.ancestral_sampling import AncestralModule, draw_steps
 from genexp.families.slots.autoregressive import ConditionalsFactory, ObservationFactory
+from genexp.families.slots.calling import made_by
 from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
@@ -46,8 +47,9 @@ class Autoregressive(AncestralModule):
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        self.observation = observation(levels=self.levels)
-        self.network = network(
+        self.observation = made_by(observation, levels=self.levels)
+        self.network = made_by(
+            network,
             shape=self.shape,
             num_params=self.observation.num_params,
             num_classes=self.label_width,

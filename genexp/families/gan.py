@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genexp.families.capabilities import AdversarialGame, LatentDecoder
 from genexp.families.slots.adversarial import DiscriminatorFactory, GeneratorFactory
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.optimisation import OptimizerFactory
 from genexp.families.training.adversarial import AdversarialModule, Batch
 from genexp.probability.adversarial.gradient_penalty import GradientPenalty
@@ -70,11 +71,12 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         self.objective, self.penalties, self.augmentation = objective, dict(penalties), augmentation
         self.auxiliary, self.latent_dim, self.packing = auxiliary, latent_dim, packing
         self.weight_clip = weight_clip
-        self.generator = generator(
-            shape=self.shape, levels=self.levels, latent_dim=latent_dim, num_classes=self.label_width
+        self.generator = made_by(
+            generator, shape=self.shape, levels=self.levels, latent_dim=latent_dim, num_classes=self.label_width
         )
         channels, *sides = self.shape
-        self.discriminator = discriminator(
+        self.discriminator = made_by(
+            discriminator,
             shape=(packing * channels, *sides),
             num_classes=self.label_width if auxiliary is None else 0,
             num_outputs=1 if auxiliary is None else 1 + self.label_width,

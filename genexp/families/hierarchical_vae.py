@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import LadderDecoderFactory, LadderEncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.networks.latent.ladder import Group, grid_sides
@@ -51,8 +52,8 @@ class HierarchicalVAE(VariationalModule):
         at_least(1, channels=channels)
         at_least(0, latent_temperature=latent_temperature)
         common = {"shape": self.shape, "sides": grid_sides(self.shape, reductions), "channels": channels}
-        self.encoder = encoder(**common)
-        self.decoder = decoder(num_params=self.observation.num_params, num_classes=self.label_width, **common)
+        self.encoder = made_by(encoder, **common)
+        self.decoder = made_by(decoder, num_params=self.observation.num_params, num_classes=self.label_width, **common)
         self.latent_temperature = latent_temperature
 
     def encode(self, x: Tensor, y: Tensor | None) -> list[Tensor]:

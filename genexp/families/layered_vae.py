@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import DecoderFactory, EncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.probability.latent.divergence import standard_normal_kl
@@ -52,8 +53,8 @@ class LayeredVAE(VariationalModule):
         for i, d in enumerate(latent_dims):  # children of their own, which are compiled and shared out one by one
             common = {"shape": below[i], "num_classes": self.label_width}
             params = 2 if i else self.observation.num_params
-            self.add_module(f"encoder_{i + 1}", encoders[i](num_params=2 * d, **common))
-            self.add_module(f"decoder_{i + 1}", decoders[i](num_params=params, latent_dim=d, **common))
+            self.add_module(f"encoder_{i + 1}", made_by(encoders[i], num_params=2 * d, **common))
+            self.add_module(f"decoder_{i + 1}", made_by(decoders[i], num_params=params, latent_dim=d, **common))
 
     def posterior(self, layer: int, below: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation ``(B, latent_dim)`` of q(h_layer | below), layer = 1, ..., L; ``below`` is

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genexp.families.ancestral_sampling import AncestralModule
 from genexp.families.slots.autoregressive import MaskedNetworkFactory, ObservationFactory
+from genexp.families.slots.calling import made_by
 from genexp.probability.quantize import unit
 from genexp.probability.randomness import generator
 from genexp.ranges import at_least
@@ -56,13 +57,14 @@ class OrderAgnostic(AncestralModule):
     ) -> None:
         super().__init__(**base)
         at_least(1, ensemble=ensemble, validation_pairs=validation_pairs, chunk=chunk)
-        self.observation = observation(levels=self.levels)
+        self.observation = made_by(observation, levels=self.levels)
         if self.observation.group != 1:
             raise ValueError(
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a "
                 "pixel, but an order-agnostic model draws every dimension by itself"
             )
-        self.network = network(
+        self.network = made_by(
+            network,
             shape=self.shape,
             num_params=self.observation.num_params,
             num_classes=self.label_width,

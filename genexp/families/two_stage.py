@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.quantised import CodePriorFactory
 from genexp.families.vq_vae import VQVAE
 
@@ -53,8 +54,12 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         self.first_stage_run, self.first_stage_sha256 = first_stage_run, first_stage_sha256
         self.first_stage = first_stage
         freeze(first_stage)
-        self.prior = code_prior(
-            shape=(1, *first_stage.grid), levels=size, num_classes=self.num_classes, conditional=self.conditional
+        self.prior = made_by(
+            code_prior,
+            shape=(1, *first_stage.grid),
+            levels=size,
+            num_classes=self.num_classes,
+            conditional=self.conditional,
         )
         if not isinstance(self.prior, ExactLikelihood):
             raise ValueError(f"code_prior: {type(self.prior).__name__} has no exact likelihood")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genexp.families.capabilities import LatentVariables
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import DecoderFactory, EncoderFactory, PosteriorFactory, PriorFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
 from genexp.probability.latent.posteriors import DensityPosterior, Posterior
@@ -48,16 +49,16 @@ class VAE(VariationalModule, LatentVariables):
         super().__init__(**variational)
         if doubly_reparameterised and self.k == 1:
             raise ValueError("doubly_reparameterised=true: is for the importance-weighted bound, k of at least 2")
-        self.posterior = posterior(latent_dim=latent_dim)
+        self.posterior = made_by(posterior, latent_dim=latent_dim)
         if doubly_reparameterised and not isinstance(self.posterior, DensityPosterior):
             raise ValueError(
                 f"doubly_reparameterised=true: needs a posterior whose density is known at every z, which "
                 f"{type(self.posterior).__name__} is not"
             )
         common = {"shape": self.shape, "num_classes": self.label_width}
-        self.encoder = encoder(num_params=self.posterior.num_params, **common)
-        self.decoder = decoder(num_params=self.observation.num_params, latent_dim=latent_dim, **common)
-        self.prior = prior(latent_dim=latent_dim, shape=self.shape, posterior_of=self._posterior_of)
+        self.encoder = made_by(encoder, num_params=self.posterior.num_params, **common)
+        self.decoder = made_by(decoder, num_params=self.observation.num_params, latent_dim=latent_dim, **common)
+        self.prior = made_by(prior, latent_dim=latent_dim, shape=self.shape, posterior_of=self._posterior_of)
         self.prior.check(self.posterior, self.conditional)
         self.latent_dim, self.doubly_reparameterised = latent_dim, doubly_reparameterised
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ImportanceBound, Reconstruction
 from genexp.families.slots.autoregressive import ObservationFactory
+from genexp.families.slots.calling import made_by
 from genexp.probability.latent.importance import importance_bound
 from genexp.ranges import at_least
 
@@ -59,7 +60,7 @@ class VariationalModule(GenerativeModule, ImportanceBound, Reconstruction):
             raise ValueError(
                 f"k={k}: the importance-weighted bound has no KL term to weigh; set beta 1, kl_warmup_images 0, free_bits 0"
             )
-        self.observation = observation(levels=self.levels)
+        self.observation = made_by(observation, levels=self.levels)
         self.beta, self.k, self.kl_warmup_images, self.free_bits = beta, k, kl_warmup_images, free_bits
         self.chunk, self.temperature = chunk, temperature
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LikelihoodBound, Reconstruction
 from genexp.families.slots.autoregressive import ObservationFactory
+from genexp.families.slots.calling import made_by
 from genexp.families.slots.quantised import CodebookFactory, GridDecoderFactory, GridEncoderFactory
 from genexp.families.variational import knob
 from genexp.probability.latent.codebook import perplexity, straight_through
@@ -51,10 +52,10 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
         super().__init__(**base)
         at_least(0, beta=beta, temperature=temperature)
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
-        self.observation = observation(levels=self.levels)
-        self.encoder = encoder(**common)
-        self.decoder = decoder(num_params=self.observation.num_params, **common)
-        self.codebook = codebook(dim=latent_dim)
+        self.observation = made_by(observation, levels=self.levels)
+        self.encoder = made_by(encoder, **common)
+        self.decoder = made_by(decoder, num_params=self.observation.num_params, **common)
+        self.codebook = made_by(codebook, dim=latent_dim)
         self.grid = tuple(self.encoder.grid)
         """Height and width (h, w) of the grid of codes."""
         if self.grid != tuple(self.decoder.grid):

@@ -14,6 +14,8 @@ from omegaconf import OmegaConf
 from torch.optim.lr_scheduler import LinearLR
 
 from genexp.families.base import GenerativeModule
+from genexp.record import instantiate as record
+from genexp.record.errors import ConfigError
 
 CONFIGS = sorted(file.name[:-5] for file in (files("genexp.conf") / "model").iterdir() if file.is_file())
 POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
@@ -120,3 +122,10 @@ def test_every_protocol_is_a_slot_of_a_model_and_says_what_its_arguments_are(cal
                 assert returns.strip(), name
                 for argument in list(inspect.signature(slot.__call__).parameters)[1:]:
                     assert re.search(rf"^ +(\w+, )*{argument}(, \w+)*: ", arguments, re.M), f"{name}: {argument}"
+
+
+def test_a_setting_that_the_family_gives_is_refused(compose_train):
+    """Else it would be accepted, recorded and lost."""
+    config = compose_train("model=transformer", "data=digits", "+model.network.levels=3")
+    with pytest.raises(ConfigError, match=r"model: levels=3: Transformer is given levels by the model; leave it out"):
+        record.instantiate(config, "model", [])
