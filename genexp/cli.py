@@ -52,7 +52,20 @@ def main() -> None:
         "wandb": _wandb,
         "published": _published,
     }
-    arguments = sys.argv[1:]
+    try:
+        _run(sys.argv[1:], verbs)
+        sys.stdout.flush()
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:  # as under `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) -> None:
+    """Do what the words of a command ask for."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP)
         return
@@ -65,19 +78,10 @@ def main() -> None:
         arguments.insert(0, "train")
     verb, *rest = arguments
     if verb not in verbs:
-        _fail(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}", 2)
+        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
-    try:
-        take_up_config_dir(rest)
-        verbs[verb](rest)
-        sys.stdout.flush()
-    except ConfigError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except BrokenPipeError:  # as under `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    take_up_config_dir(rest)
+    verbs[verb](rest)
 
 
 def _fail(line: str, code: int) -> NoReturn:
