@@ -181,18 +181,23 @@ class GenerativeModule(TrainingClock):
             self.train(was_training)
 
 
+def knobs_of(method: Callable[..., Any]) -> list[str] | None:
+    """The options of a sampler or decoder: its keyword-only parameters; None where it takes any."""
+    parameters = signature(method).parameters.values()
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+
+
 def check_knobs(method: Callable[..., Any], knobs: Mapping[str, Any], who: str) -> None:
     """Raise ``ValueError`` for an option that a method does not have as a keyword of its own.
 
     Args:
-        method: whose keyword-only parameters are the options.
+        method: see :func:`knobs_of`.
         knobs: options by name.
         who: has them, for the message.
     """
-    parameters = signature(method).parameters.values()
-    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        return
-    known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
-    for knob in knobs.keys() - set(known):
+    known = knobs_of(method)
+    for knob in () if known is None else knobs.keys() - set(known):
         has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
         raise ValueError(f"{knob}={knobs[knob]}: {who} {has}")

@@ -1,7 +1,6 @@
 """What the ways of sampling share: labels, options, and the files they write."""
 
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genexp.families.base import GenerativeModule
+from genexp.families.base import GenerativeModule, knobs_of
 from genexp.record.errors import ConfigError, nearest
 
 
@@ -31,12 +30,12 @@ def check_options(method: Callable[..., Any], knobs: Mapping[str, Any], what: st
     """Refuse options that a method of the model does not have.
 
     Args:
-        method: whose keyword-only parameters are the options.
+        method: see :func:`genexp.families.base.knobs_of`.
         knobs: options by name.
         what: has them, for the message.
     """
-    known = [p.name for p in signature(method).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    for knob in knobs.keys() - set(known):
+    known = knobs_of(method)
+    for knob in () if known is None else knobs.keys() - set(known):
         has = f"has the knobs {', '.join(known)}" if known else "has no knobs"
         raise ConfigError(f"knobs.{knob}: {what} {has}.{nearest(knob, known)}")
 
