@@ -59,6 +59,8 @@ def _main() -> None:
         _run(sys.argv[1:], verbs)
     except ConfigError as error:
         _fail(str(error), 2)
+    except FloatingPointError as error:
+        _fail(one_line(error), exit_code(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
 
@@ -87,6 +89,11 @@ def _fail(line: str, code: int) -> NoReturn:
     """One line on stderr, and the end."""
     print(f"genexp: error: {harmless(line)}", file=sys.stderr)
     sys.exit(code)
+
+
+def exit_code(error: Exception) -> int:
+    """2 for what is the user's input, the error's own where it has one, as a training that diverged has 3, and else 1."""
+    return CONFIG_ERROR if isinstance(error, ConfigError) else getattr(error, "exit_code", 1)
 
 
 def console() -> Terminal:
@@ -137,8 +144,7 @@ class Task:
             print(f"genexp: error: {harmless(one_line(error))}", file=sys.stderr)
             self.failures.append(error)
             if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
-                code = CONFIG_ERROR if isinstance(error, ConfigError) else 1
-                record_failure(folder, before, "failed", one_line(error), exit_code=code)
+                record_failure(folder, before, "failed", one_line(error), exit_code=exit_code(error))
 
 
 def _hydra(verb: str, arguments: list[str]) -> None:
@@ -175,7 +181,8 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     if failures := task.failures:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
-        sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
+        codes = {CONFIG_ERROR if isinstance(e, MissingMandatoryValue) else exit_code(e) for e in failures}
+        sys.exit(codes.pop() if len(codes) == 1 else 1)
 
 
 def _train(config: Any) -> None:

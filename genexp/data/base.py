@@ -81,6 +81,8 @@ class Data(LightningDataModule, ABC):
         self.limit = limit
         self.num_workers = num_workers
         self._skip = (0, 0)
+        self._orders: dict[str, TrainingOrder | FixedOrder] = {}
+        """Of the loaders that Lightning has, by split."""
 
     # --- what a data set provides -------------------------------------------------------------------------
 
@@ -131,7 +133,13 @@ class Data(LightningDataModule, ABC):
         order = self.training_order(self._limited(len(batches)), *replica())
         order.set_epoch(self._skip[0])  # workers begin to prepare batches before Lightning sets it
         order.skip(*self._skip)
+        self._orders["train"] = order
         return self._dataloader(batches, order)
+
+    def counts(self, split: str, number: int) -> tuple[int, int]:
+        """How many examples of batch ``number`` this process has, and all of them, where Lightning's loaders serve the split; see
+        :func:`genexp.data.batches.counts`."""
+        return self._orders[split].counts(number)
 
     def skip(self, epoch: int, batches: int) -> None:
         """Leave out the first ``batches`` training batches of ``epoch``, which an earlier run has seen.
@@ -141,7 +149,9 @@ class Data(LightningDataModule, ABC):
 
     def val_dataloader(self) -> DataLoader:
         """The validation split in its fixed order; every process its part."""
-        return self._evaluation("validation", self.evaluation_batch_size, *replica())
+        loader = self._evaluation("validation", self.evaluation_batch_size, *replica())
+        self._orders["validation"] = loader.sampler
+        return loader
 
     def test_dataloader(self) -> DataLoader:
         """The test split in its fixed order; every process its part."""

@@ -23,6 +23,7 @@ from genexp.runs import trainer as trainers
 from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
 from genexp.runs.monitoring import Monitoring
+from genexp.runs.optimizers import check_optimizers
 from genexp.runs.train_config import Training
 
 
@@ -71,6 +72,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
     trainers.check_settings(settings, training, model)
+    check_optimizers(model)
     trainer = make_trainer(config, training, model, str(folder.path))
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)

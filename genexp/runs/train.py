@@ -24,9 +24,9 @@ from genexp.runs.evaluate import compute, records
 from genexp.runs.fit import fit
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
-from genexp.runs.resume import check_same, last_good
+from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
 from genexp.runs.slurm import is_restarted, requeue
-from genexp.runs.train_config import Training, logging_of
+from genexp.runs.train_config import logging_of
 from genexp.terminal import bold
 from genexp.tracking import wandb_logger
 
@@ -73,8 +73,9 @@ def train(
                 )
             stored = RunFolder.existing(folder.path).config()
             check_same(stored, config, str(folder.path))
-            if state == "done" and Training.of(stored).end == Training.of(config).end:
-                console.print(bold(str(folder.path), " is done"), soft_wrap=True)
+            if state == "done" and is_finished(folder, stored, config) and is_evaluated(folder, stored, config):
+                images = f" ({int(rows[-1]['images']):,} images)" if (rows := folder.rows()) else ""
+                console.print(bold(str(folder.path), f" is done{images}"), soft_wrap=True)
                 return
         try:
             _train(config, folder, overrides, choices, console, stop)
@@ -106,7 +107,10 @@ def _train(
         entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
         entries["resumed"] = [*before.get("resumed", []), again]
         where = resumed[0] if resumed else "there is no checkpoint yet"
-        console.print(f"  continues from {images:,} images ({where})", highlight=False, soft_wrap=True)
+        line = f"  continues from {images:,} images ({where})"
+        if resumed and is_over(resumed[1], run.training):
+            line = f"  {folder.path} is done ({images:,} images); it is evaluated ({where})"
+        console.print(line, highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
     loggers: list[Any] = []
     failed = True

@@ -12,6 +12,7 @@ from genexp.record.errors import SPLITS, ConfigError, check_choice, nearest
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
+from genexp.runs.trainer_arguments import check_arguments
 
 WANDB_MODES = ("online", "offline", "disabled")
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
@@ -101,9 +102,7 @@ def check(config: DictConfig) -> None:
     _check_counts(config, training)
     if not isinstance(config.seed, int):
         raise ConfigError(f"seed={config.seed}: must be a whole number")
-    for key in ("max_steps", "max_epochs"):
-        if key in config.trainer:
-            raise ConfigError(f"trainer.{key}: use training.{key}, which counts the steps of the generator once")
+    check_arguments(resolved["trainer"])
     if config.model.get("conditional") and not config.data.num_classes:
         raise ConfigError(
             f"model.conditional=true needs labels, and data={config.data.name} has none (data.num_classes is null)"
