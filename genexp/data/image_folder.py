@@ -153,7 +153,9 @@ class ImageFolder(StreamedData):
                 names = self._folders(self.root / split)
                 missing, further = sorted(set(right) - set(names)), sorted(set(names) - set(right))
                 said = [f"{_few(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
-                said += [f"{_few(further)} {'is' if len(further) == 1 else 'are'} not in {SPLITS[0]}"] if further else []
+                said += (
+                    [f"{_few(further)} {'is' if len(further) == 1 else 'are'} not in {SPLITS[0]}"] if further else []
+                )
                 if said:
                     where = self.root / split
                     raise ValueError(f"the classes in {where} are not those in {SPLITS[0]}: {', '.join(said)}")

@@ -138,7 +138,9 @@ class Shards(StreamedData):
         if unused := [path.name for path in sorted(self.root.glob("*.tar*")) if path.name not in used]:
             self.notes.append(f"{plural(len(unused), 'other archive')} in {self.root} ({listed(unused)}) are not used")
         if self._not_kept:
-            self.notes.append(f"the indices of the shards are not kept: {self._not_kept}; GENEXP_CACHE names another folder")
+            self.notes.append(
+                f"the indices of the shards are not kept: {self._not_kept}; GENEXP_CACHE names another folder"
+            )
 
     def find(self, split: str) -> ShardedImages:
         paths = sorted(self.root.glob(self.shards[split]))
