@@ -1,5 +1,6 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
+import os
 import shlex
 import sys
 import time
@@ -99,9 +100,9 @@ def _train(
         first_stage.adopt(config, run.model)
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
+    entries["cwd"] = os.getcwd()
     if before:
-        if entries["data_checksums"] != before.get("data_checksums"):
-            raise ConfigError(f"data={run.data.name}: not the data that the run in {folder.path} was trained on")
+        _check_data(entries["data_checksums"], before.get("data_checksums") or {}, run.data.name, folder, console)
         images = resumed[1]["images_seen"] if resumed else 0
         again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
         entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
@@ -145,6 +146,28 @@ def _train(
         raise
     finally:
         wandb_logger.finish(loggers, folder, failed, console)
+
+
+def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:
+    """Refuse to continue with other training data; what a model is only measured on may change with a word.
+
+    Args:
+        new, old: checksums of the splits, now and when the run began.
+        name: of the data.
+        folder: of the run.
+        console: where to write.
+
+    Raises:
+        ConfigError: the training data differ.
+    """
+    changed = [split for split in SPLITS if new[split] != old.get(split)]
+    if "train" in changed:
+        raise ConfigError(
+            f"data={name}: the training data (train) are not those that the run in {folder.path} was trained on"
+        )
+    if changed:
+        text = f"the {' and '.join(changed)} data changed since the run began: values on them measure something else"
+        console.print(f"  {text}", highlight=False, soft_wrap=True)
 
 
 def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
