@@ -228,7 +228,7 @@ def test_a_cache_that_is_damaged_or_impossible_is_made_anew(tmp_path, cache, mon
         right.astype(float),
         right * 512,
         right - 512,
-        right + [[1, 0, 0]],
+        right + np.array([1, 0, 0]),
     ):
         np.savez(kept, rows=rows, others=others)
         assert np.array_equal(index_of(shard, "label")[0].rows, right), rows
