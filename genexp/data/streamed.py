@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from genexp.data.base import SPLITS, Data, one_of
 from genexp.data.batches import BatchKey
-from genexp.data.images import PREPARATION, decode, quantise, settled
+from genexp.data.images import HEAD, PREPARATION, TAIL, decode, quantise, settled
 
 LOOKED_AT = 20_000
 """Most images of a split whose header is looked at before training."""
@@ -53,10 +53,11 @@ class Images(ABC):
     def read(self, index: Tensor) -> Iterator[tuple[int, bytes]]:
         """Positions in ``index`` ``(B,)`` with the encoded image there, in any order."""
 
-    @abstractmethod
     def head_and_tail(self, i: int) -> tuple[bytes, bytes, int]:
         """First :data:`genexp.data.images.HEAD` and last :data:`genexp.data.images.TAIL` bytes of image ``i``, and the number of
-        all."""
+        all; by default cut from what :meth:`read` gives."""
+        ((_, encoded),) = self.read(torch.tensor([i]))
+        return encoded[:HEAD], encoded[-TAIL:], len(encoded)
 
     @abstractmethod
     def name(self, i: int) -> str:

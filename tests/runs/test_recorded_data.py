@@ -71,7 +71,7 @@ def test_only_changed_training_data_stop_a_run(genexp, images):
     assert code == 0 and "the test data are not those that outputs/x was trained with" in out
     (images / "train" / "0.png").unlink()
     code, _, err = genexp("train", "run=outputs/x", "training.max_images=32")
-    assert code == 2 and "the training data (train) are not those that the run in outputs/x was trained on" in err
+    assert code == 2 and "not the data that the run in outputs/x was trained on: the split train has changed" in err
 
 
 def test_an_unusable_test_image_is_named_before_training(genexp, images):
