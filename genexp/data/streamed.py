@@ -101,8 +101,11 @@ class ImageBatches(Dataset):
                 raise UnreadableImage(f"{name} cannot be used: {error}") from error
 
     def inspect(self) -> None:
-        """Look at the headers, of :data:`LOOKED_AT` evenly spaced images where there are more; decode those of which they do not
-        tell whether all is there and opaque, :data:`DECODED` of them at most, or all in a split of at most :data:`SMALL` bytes.
+        """Look at the headers; decode those images of which they do not tell whether all is there and opaque, or all in a small
+        split. Bits that are flipped in the midst of an image of a large split are found when it is read, if at all.
+
+        Of more than :data:`LOOKED_AT` images, so many that are evenly spaced are looked at; of those to be decoded, about
+        :data:`DECODED` likewise. A split of at most :data:`SMALL` bytes is small.
 
         Raises:
             UnreadableImage: naming the first that cannot be used.
@@ -115,7 +118,9 @@ class ImageBatches(Dataset):
             total += size
             if not settled(head, tail, size):
                 unsettled.append(i)
-        for _ in self.decoded(index if total <= SMALL else torch.tensor(unsettled[:DECODED], dtype=torch.int64)):
+        small = n <= LOOKED_AT and total <= SMALL
+        some = unsettled[:: len(unsettled) // DECODED + 1]
+        for _ in self.decoded(index if small else torch.tensor(some, dtype=torch.int64)):
             pass
 
 
