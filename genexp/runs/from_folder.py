@@ -9,8 +9,8 @@ from rich.console import Console
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
-from genexp.runs.data_root import find_data
 from genexp.runs.first_stage import insert
+from genexp.runs.recorded_data import find_data
 from genexp.runs.train_config import check
 
 

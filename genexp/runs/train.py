@@ -163,7 +163,7 @@ def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: Run
     changed = [split for split in SPLITS if new[split] != old.get(split)]
     if "train" in changed:
         raise ConfigError(
-            f"data={name}: the training data (train) are not those that the run in {folder.path} was trained on"
+            f"data={name}: not the data that the run in {folder.path} was trained on: the split train has changed"
         )
     if changed:
         text = f"the {' and '.join(changed)} data changed since the run began: values on them measure something else"
