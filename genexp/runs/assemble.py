@@ -76,6 +76,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainer = make_trainer(config, training, model, str(folder.path))
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
+    trainers.tell_of_stand_in(trainer, model, data.size("train"), training.batch_size, console)
     metrics = choose_metrics(config, model, data, extra, console)
     monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)
