@@ -109,7 +109,8 @@ def is_evaluated(folder: RunFolder, stored: DictConfig, config: DictConfig) -> b
     if not (folder.path / "metrics.json").exists():
         return False
     before, after = (
-        OmegaConf.to_container(OmegaConf.masked_copy(c, ["metrics", "evaluation"]), resolve=False) for c in (stored, config)
+        OmegaConf.to_container(OmegaConf.masked_copy(c, ["metrics", "evaluation"]), resolve=False)
+        for c in (stored, config)
     )
     return before["metrics"] == after["metrics"] and before["evaluation"]["split"] == after["evaluation"]["split"]
 

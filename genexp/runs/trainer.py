@@ -193,7 +193,9 @@ def check_trainer(
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
 
 
-def tell_of_stand_in(trainer: Trainer, model: GenerativeModule, examples: int, batch_size: int, console: Console) -> None:
+def tell_of_stand_in(
+    trainer: Trainer, model: GenerativeModule, examples: int, batch_size: int, console: Console
+) -> None:
     """Say where several processes do not learn quite what one would: an epoch's last batch has fewer examples than there are
     processes, and batch normalisation counts a stand-in too.
 
