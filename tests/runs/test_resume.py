@@ -131,6 +131,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(genexp, tiny, 
     assert code == 2 and "last.ckpt, previous.ckpt, best.ckpt are damaged" in err
 
 
+def test_a_run_goes_on_from_before_its_weights_became_nan(genexp, finished):
+    finished("made", "name=a", "metrics=nll")
+    folder = genexp.folder / "outputs/a/checkpoints"
+    state = checkpoint.load(folder / "last.ckpt")
+    next(iter(state["state_dict"].values())).fill_(float("nan"))
+    for name in ("last", "previous"):
+        checkpoint.save(state, folder / f"{name}.ckpt")
+    code, out, err = genexp("train", "run=outputs/a", "training.max_images=1600")
+    assert code == 0 and "previous.ckpt: its weights are nan" in out and "(outputs/a/checkpoints/best.ckpt)" in out, err
+
+
 def test_a_folder_has_one_owner(genexp, tiny):
     command = [sys.executable, "-m", "genexp", *tiny("made", "name=a", "training.max_images=100_000_000")]
     process = subprocess.Popen(command, cwd=genexp.folder, stdout=subprocess.DEVNULL)
