@@ -112,6 +112,7 @@ class Task:
     def __init__(self, verb: str, command: list[str]) -> None:
         self.verb, self.command = verb, command
         self.jobs = 0
+        self.is_sweep = False
         self.begun: set[str] = set()
         self.failures: list[Exception] = []
 
@@ -123,6 +124,7 @@ class Task:
         sys.argv = self.command
         self.jobs += 1
         hydra = HydraConfig.get()
+        self.is_sweep = hydra.mode == RunMode.MULTIRUN
         folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
         before = folder.status()
         if self.verb == "train" and str(folder.path) in self.begun:  # a launcher pickles the task with a requeued job
@@ -143,7 +145,7 @@ class Task:
                 raise
             print(f"genexp: error: {harmless(one_line(error))}", file=sys.stderr)
             self.failures.append(error)
-            if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
+            if self.verb == "train" and self.is_sweep:
                 record_failure(folder, before, "failed", one_line(error), exit_code=exit_code(error))
 
 
@@ -182,7 +184,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
         codes = {CONFIG_ERROR if isinstance(e, MissingMandatoryValue) else exit_code(e) for e in failures}
-        sys.exit(codes.pop() if len(codes) == 1 else 1)
+        sys.exit(codes.pop() if codes == {CONFIG_ERROR} or (len(codes) == 1 and not task.is_sweep) else 1)
 
 
 def _train(config: Any) -> None:

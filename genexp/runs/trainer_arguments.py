@@ -71,7 +71,9 @@ def check_arguments(settings: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{name}={value}: not a setting of a run; {REFUSED[name]}")
         if name not in FREE and not name.startswith("_"):
             known = [*FREE, *REFUSED]
-            raise ConfigError(f"trainer.{name}={value}: Lightning's trainer has no such argument.{nearest(name, known)}")
+            raise ConfigError(
+                f"trainer.{name}={value}: Lightning's trainer has no such argument.{nearest(name, known)}"
+            )
     if isinstance(profiler := settings.get("profiler"), str):
         raise ConfigError(
             f"trainer.profiler={profiler}: must say where it writes, e.g. "
