@@ -1,0 +1,260 @@
+"""The arguments in a config against what the constructors declare: names, types and the ranges that can be read, before anything
+heavy is imported."""
+
+import ast
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from genexp.record.errors import ConfigError, nearest, shown
+from genexp.record.guards import refusal
+from genexp.record.signatures import Parameter, Signature, given_by, near, options, resolve, signature
+from genexp.record.sources import Definition, Module, misspelt
+
+OF_HYDRA = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+TEXT = ("str", "Path", "PathLike", "LiteralString")
+LISTS = ("Sequence", "list", "List", "tuple", "Tuple", "Iterable", "Collection", "set", "Set")
+MAPPINGS = ("Mapping", "dict", "Dict", "MutableMapping")
+LARGEST = 2**63
+
+
+def check_arguments(config: DictConfig, key: str) -> None:
+    """Refuse what the node ``key`` of a composed config, or a node below it, gives its target and the target does not take: a
+    misspelt or missing argument, a value of another type or outside the range that the constructor checks.
+
+    Args:
+        config: composed; interpolations can be resolved.
+        key: dotted, of a node; one that is not there or has no ``_target_`` is left alone.
+
+    Raises:
+        ConfigError: naming the full key, the value and the rule.
+    """
+    node = OmegaConf.select(config, key)
+    if isinstance(node, DictConfig):
+        check_node(OmegaConf.to_container(node, resolve=True), key)
+
+
+def check_node(node: Any, key: str, given: tuple[int, frozenset[str]] = (0, frozenset())) -> None:
+    """As :func:`check_arguments`, of a resolved node.
+
+    Args:
+        node: plain containers.
+        key: of the node.
+        given: what its owner gives it beside: how many positional arguments, and the names of the others.
+    """
+    if isinstance(node, list):
+        for i, item in enumerate(node):
+            check_node(item, f"{key}[{i}]")
+        return
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" not in node:
+        for name, item in node.items():
+            check_node(item, f"{key}.{name}")
+        return
+    target = node["_target_"]
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{key}._target_={shown(target)}: must be the dotted name of a class")
+    if reason := misspelt(target):
+        raise ConfigError(f"{key}._target_={target}: {reason}")
+    if not isinstance(node.get("_partial_", False), bool):
+        raise ConfigError(f"{key}._partial_={shown(node['_partial_'])}: must be true or false")
+    found = signature(target)
+    values = {str(name): value for name, value in node.items() if name not in OF_HYDRA}
+    if found is None:
+        for name, item in values.items():
+            check_node(item, f"{key}.{name}")
+        return
+    _check_names(found, node, values, key, given)
+    for name, value in values.items():
+        check_value(found.parameters.get(name), value, f"{key}.{name}")
+    refused = refusal(found, values)
+    if refused is not None:
+        raise ConfigError(located(str(refused), key, values, refused.name))
+
+
+def located(text: str, key: str, values: Mapping[str, Any], name: str | None = None) -> str:
+    """What a constructor says, with the full key of the argument it says it of.
+
+    Args:
+        text: of the error; it may begin with ``name=value: ``.
+        key: of the node.
+        values: the arguments in it.
+        name: of the argument, if the text does not begin with it.
+    """
+    own = text.partition("=")[0]
+    if own.split("[")[0] in values:
+        return f"{key}.{text}"
+    if name is not None and "=" not in text.partition(":")[0] and name in values:
+        return f"{key}.{name}={shown(values[name])}: {text}"
+    return text if "." in own and own.replace(".", "").replace("_", "").isalnum() else f"{key}: {text}"
+
+
+def _check_names(
+    found: Signature, node: Mapping[str, Any], values: Mapping[str, Any], key: str, given: tuple[int, frozenset[str]]
+) -> None:
+    positional, named = given
+    names = list(found.parameters)
+    taken = {*names[:positional], *named}
+    for name, value in values.items():
+        if name in taken and name in named | set(names[:positional]):
+            raise ConfigError(f"{key}.{name}={shown(value)}: {found.name} is given {name} by the model; leave it out")
+        if name not in found.parameters and not found.takes_any:
+            known = [n for n in names if n not in taken]
+            takes = f"it takes {', '.join(known)}" if known else "it takes no settings"
+            raise ConfigError(
+                f"{key}.{name}={shown(value)}: {found.name} has no such argument; {takes}.{nearest(name, known)}"
+            )
+    is_factory = node.get("_partial_", False)
+    if (is_factory and given == (0, frozenset())) or "_args_" in node:
+        return  # whoever calls it may add anything
+    if not is_factory:
+        taken = set()
+    if missing := [n for n, p in found.parameters.items() if p.required and n not in values and n not in taken]:
+        if not is_factory and set(missing) <= {*names[:positional], *named} and given != (0, frozenset()):
+            raise ConfigError(
+                f"{key}._partial_={shown(is_factory)}: must be true, since the model adds {', '.join(missing)}"
+            )
+        raise ConfigError(f"{key}.{missing[0]} is missing: {found.name} needs it")
+
+
+def check_value(parameter: Parameter | None, value: Any, key: str) -> None:
+    """Refuse a value that the annotation of an argument does not allow, and look into nodes.
+
+    Args:
+        parameter: None if nothing is known of it.
+        value: plain.
+        key: of the value.
+
+    Raises:
+        ConfigError: naming the key, the value and the rule.
+    """
+    if parameter is None or parameter.annotation is None:
+        check_node(value, key)
+        return
+    alternatives = list(options(parameter.annotation, parameter.module))
+    if isinstance(value, Mapping) and "_target_" in value:
+        if alternatives and all(_plain(o, m) and _name(o) not in MAPPINGS for o, m in alternatives):
+            raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}, and no object")
+        check_node(value, key, given_by(parameter.annotation, parameter.module) or (0, frozenset()))
+        return
+    if not any(_fits(value, option, module) for option, module in alternatives):
+        raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}")
+    check_node(value, key)
+
+
+def _name(option: ast.expr) -> str:
+    """The last word of an annotation without what stands in its brackets."""
+    expression = option.value if isinstance(option, ast.Subscript) else option
+    if isinstance(expression, ast.Constant):
+        return "None" if expression.value is None else ""
+    return ast.unparse(expression).rpartition(".")[2]
+
+
+def _inside(option: ast.expr) -> list[ast.expr]:
+    if not isinstance(option, ast.Subscript):
+        return []
+    return list(option.slice.elts) if isinstance(option.slice, ast.Tuple) else [option.slice]
+
+
+def _plain(option: ast.expr, module: Module) -> bool:
+    """Whether an annotation stands for values that a config writes without ``_target_``."""
+    return _name(option) in (*WORDS, *TEXT, *LISTS, *MAPPINGS, "None", "Literal")
+
+
+def _fits(value: Any, option: ast.expr, module: Module) -> bool:
+    name, inside = _name(option), _inside(option)
+    if name == "None":
+        return value is None
+    if name == "bool":
+        return isinstance(value, bool)
+    if name == "int":
+        return isinstance(value, int) and not isinstance(value, bool) and -LARGEST <= value < LARGEST
+    if name == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+    if name in TEXT:
+        return isinstance(value, str)
+    if name == "Literal":
+        return any(type(value) is type(o.value) and value == o.value for o in inside if isinstance(o, ast.Constant))
+    if name in LISTS:
+        return isinstance(value, list) and _items_fit(value, inside, module, is_tuple=name.lower() == "tuple")
+    if name in MAPPINGS:
+        if not isinstance(value, Mapping):
+            return False
+        rule = list(options(inside[1], module)) if len(inside) == 2 else []
+        return not rule or all(any(_fits(item, o, m) for o, m in rule) for item in value.values())
+    if name == "Callable":
+        return isinstance(value, Mapping) and "_target_" in value
+    if _is_class(option, module):
+        return isinstance(value, Mapping) and "_target_" in value
+    return True  # Any, a type variable, something that cannot be read
+
+
+def _is_class(option: ast.expr, module: Module) -> bool:
+    """Whether an annotation names a class. That of another package is known by its capital, and not looked for."""
+    if near(option, module):
+        there = resolve(option, module)
+        return isinstance(there, Definition) and isinstance(there.node, ast.ClassDef)
+    name = _name(option)
+    return name not in ("Any", "Self") and name[:1].isupper() and not name.isupper()
+
+
+def _items_fit(value: list[Any], inside: list[ast.expr], module: Module, *, is_tuple: bool) -> bool:
+    if not inside:
+        return True
+    if is_tuple and not (len(inside) == 2 and isinstance(inside[1], ast.Constant) and inside[1].value is ...):
+        if len(value) != len(inside):
+            return False
+        pairs = zip(value, inside, strict=True)
+    else:
+        pairs = ((item, inside[0]) for item in value)
+    return all(any(_fits(item, o, m) for o, m in options(rule, module)) for item, rule in pairs)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _rule(alternatives: Sequence[tuple[ast.expr, Module]]) -> str:
+    plain = [(option, module) for option, module in alternatives if _plain(option, module)]
+    several = any(_name(option) != "None" for option, _ in plain)  # Tensor | float: the number is what a config can say
+    shown_ones = plain if several else alternatives
+    rules = list(dict.fromkeys(_words(option, module) for option, module in shown_ones))
+    return ", or ".join(sorted(rules, key=lambda rule: rule == "null"))
+
+
+def _words(option: ast.expr, module: Module) -> str:
+    """An annotation in words."""
+    name, inside = _name(option), _inside(option)
+    if name == "None":
+        return "null"
+    if name in WORDS:
+        return WORDS[name]
+    if name in TEXT:
+        return WORDS["str"]
+    if name == "Literal":
+        return "one of " + ", ".join(shown(o.value) for o in inside if isinstance(o, ast.Constant))
+    if name in LISTS:
+        if name.lower() == "tuple" and len(inside) > 1 and not isinstance(inside[1], ast.Constant):
+            return f"[{', '.join(_rule(list(options(rule, module))) for rule in inside)}]"
+        return f"a list of {_many(inside[0], module)}" if inside else "a list"
+    if name in MAPPINGS:
+        is_any = len(inside) < 2 or ast.unparse(inside[1]) in ("Any", "object")
+        return "a mapping" if is_any else f"a mapping of names to {_many(inside[1], module)}"
+    return (
+        f"an object: {{_target_: ...}} of {name}"
+        if name != "Callable"
+        else "a function: {_target_: ..., _partial_: true}"
+    )
+
+
+def _many(option: ast.expr, module: Module) -> str:
+    several = {"a whole number": "whole numbers", "a number": "numbers", "true or false": "switches", "text": "texts"}
+    rule = _rule(list(options(option, module)))
+    return several.get(rule, f"what is each {rule}" if rule else "values")
