@@ -3,13 +3,10 @@
 import argparse
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
-
-from rich.console import Console
 
 from genexp.command_line import name_of_sweep, options_first, take_up_config_dir, without_config_dir
 from genexp.record.errors import ConfigError, nearest
@@ -19,6 +16,7 @@ from genexp.runs.hydra_errors import explain, one_line
 from genexp.runs.train_config import check
 from genexp.sweeps.job import CONFIG_ERROR, record_failure
 from genexp.sweeps.process import die_with_parent
+from genexp.terminal import Terminal, harmless, lasting_streams
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -43,6 +41,11 @@ Each verb explains itself with --help. Without a verb, options and overrides go 
 def main() -> None:
     """Entry point of the console script."""
     die_with_parent()
+    with lasting_streams():
+        _main()
+
+
+def _main() -> None:
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train_verb,
         "repeat": _repeat,
@@ -54,14 +57,10 @@ def main() -> None:
     }
     try:
         _run(sys.argv[1:], verbs)
-        sys.stdout.flush()
     except ConfigError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except BrokenPipeError:  # as under `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
 
 
 def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) -> None:
@@ -86,13 +85,13 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
 
 def _fail(line: str, code: int) -> NoReturn:
     """One line on stderr, and the end."""
-    print(f"genexp: error: {line}", file=sys.stderr)
+    print(f"genexp: error: {harmless(line)}", file=sys.stderr)
     sys.exit(code)
 
 
-def console() -> Console:
+def console() -> Terminal:
     """Rich output, wide enough for a table where there is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=170)
+    return Terminal() if sys.stdout.isatty() else Terminal(width=170)
 
 
 class Task:
@@ -135,7 +134,7 @@ class Task:
         except Exception as error:
             if "GENEXP_TRACE" in os.environ:
                 raise
-            print(f"genexp: error: {one_line(error)}", file=sys.stderr)
+            print(f"genexp: error: {harmless(one_line(error))}", file=sys.stderr)
             self.failures.append(error)
             if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
                 code = CONFIG_ERROR if isinstance(error, ConfigError) else 1
@@ -145,10 +144,12 @@ class Task:
 def _hydra(verb: str, arguments: list[str]) -> None:
     """Let Hydra compose the verb's config and run it, once per job; errors become one line each."""
     import hydra
+    from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.plugins import Plugins
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    from genexp.sweeps.config_files import CheckedFiles
     from genexp.sweeps.grid import GridSweeper
     from genexp.sweeps.launcher import SubprocessLauncher
     from genexp.sweeps.optuna import OptunaSweeper
@@ -158,6 +159,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
+    SourcesRegistry.instance().types[CheckedFiles.scheme()] = CheckedFiles
     task = Task(verb, sys.argv)
     arguments = options_first(arguments)
     if verb == "train":

@@ -29,7 +29,7 @@ BELOW = {
     # genexp/*.py
     "": {"cli", "sweeps", "runs", "tracking", "reports", "callbacks.clock", "record", "families", "command_line"},
 }
-FOR_ALL = {"__version__", "ranges"}
+FOR_ALL = {"__version__", "ranges", "terminal"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},

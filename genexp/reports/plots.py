@@ -25,8 +25,11 @@ def plot(paths: Sequence[str], what: str, output: str | None, console: Console) 
     Raises:
         ConfigError: there is no such plot, or the runs have no such values.
     """
+    from matplotlib import rc_context
+
     check_choice("--plot", what, list(PLOTS))
     if not (path := Path(output or Path(paths[0]) / f"{what}.png")).parent.is_dir():
         raise ConfigError(f"--output {path}: {path.parent} is not a folder")
-    PLOTS[what](gather(paths, console), path, console)
+    with rc_context({"text.parse_math": False}):  # names are no formulas, whatever they hold
+        PLOTS[what](gather(paths, console), path, console)
     console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

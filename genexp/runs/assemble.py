@@ -78,8 +78,10 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)
     trial = OmegaConf.to_container(config.trial, resolve=True) if config.trial is not None else None
-    if trial is not None and not trial["metric"].startswith("val/"):  # nothing that a validation measures
-        trial = None
+    if trial is not None:
+        trial["allow_targets"] = extra
+        if not trial["metric"].startswith("val/"):  # nothing that a validation measures
+            trial = None
     _check_watched(training, trial, monitoring)
     trainers.apply(training, model)
     grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)

@@ -27,6 +27,7 @@ from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, last_good
 from genexp.runs.slurm import is_restarted, requeue
 from genexp.runs.train_config import Training, logging_of
+from genexp.terminal import bold
 from genexp.tracking import wandb_logger
 
 
@@ -73,7 +74,7 @@ def train(
             stored = RunFolder.existing(folder.path).config()
             check_same(stored, config, str(folder.path))
             if state == "done" and Training.of(stored).end == Training.of(config).end:
-                console.print(f"[bold]{folder.path}[/bold] is done", highlight=False, soft_wrap=True)
+                console.print(bold(str(folder.path), " is done"), soft_wrap=True)
                 return
         try:
             _train(config, folder, overrides, choices, console, stop)
@@ -114,7 +115,7 @@ def _train(
     try:
         loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
         wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
-        console.print(f"[bold]{folder.path}[/bold]  {_describe(run.model, run.data)}", highlight=False, soft_wrap=True)
+        console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
         started = time.monotonic()
         try:
             fit(run, loggers, stop, resumed)
@@ -133,7 +134,7 @@ def _train(
         raise
     except Pruned as pruned:
         folder.set_status("pruned", reason=pruned.reason)
-        console.print(f"[bold]{folder.path}[/bold] pruned: {pruned.reason}", highlight=False, soft_wrap=True)
+        console.print(bold(str(folder.path), f" pruned: {pruned.reason}"), soft_wrap=True)
         failed = False
     except Exception as error:
         folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
@@ -169,6 +170,5 @@ def judge(config: DictConfig, records: list[dict[str, Any]], overrides: list[str
         return None
     published = OmegaConf.to_container(config.published, resolve=True)
     word, line = verdict(published, values[0], changed_settings(overrides))
-    text = f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(bold(word, f"  {published['paper']}, {published['table']}: {line}"), soft_wrap=True)
     return word
