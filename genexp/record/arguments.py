@@ -3,7 +3,7 @@ heavy is imported."""
 
 import ast
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -37,6 +37,24 @@ def check_arguments(config: DictConfig, key: str) -> None:
         check_node(OmegaConf.to_container(node, resolve=True), key)
 
 
+def check_spelling(node: Any, key: str = "") -> None:
+    """Refuse a ``_target_`` that names nothing, with the nearest name that does; what may be named is another question.
+
+    Args:
+        node: resolved.
+        key: of the node; empty for the whole config.
+
+    Raises:
+        ConfigError: naming the key and the target.
+    """
+    for where, target in _named(node, key, "_target_"):
+        where = where.removeprefix(".")
+        if not isinstance(target, str) or "." not in target:
+            raise ConfigError(f"{where}={shown(target)}: must be the dotted name of a class")
+        if reason := misspelt(target):
+            raise ConfigError(f"{where}={shown(target)}: {reason}")
+
+
 def check_node(node: Any, key: str, given: tuple[int, frozenset[str]] = (0, frozenset())) -> None:
     """As :func:`check_arguments`, of a resolved node.
 
@@ -56,13 +74,9 @@ def check_node(node: Any, key: str, given: tuple[int, frozenset[str]] = (0, froz
             check_node(item, f"{key}.{name}")
         return
     target = node["_target_"]
-    if not isinstance(target, str) or "." not in target:
-        raise ConfigError(f"{key}._target_={shown(target)}: must be the dotted name of a class")
-    if reason := misspelt(target):
-        raise ConfigError(f"{key}._target_={target}: {reason}")
     if not isinstance(node.get("_partial_", False), bool):
         raise ConfigError(f"{key}._partial_={shown(node['_partial_'])}: must be true or false")
-    found = signature(target)
+    found = signature(str(target))
     values = {str(name): value for name, value in node.items() if name not in OF_HYDRA}
     if found is None:
         for name, item in values.items():
@@ -91,6 +105,35 @@ def located(text: str, key: str, values: Mapping[str, Any], name: str | None = N
     if name is not None and "=" not in text.partition(":")[0] and name in values:
         return f"{key}.{name}={shown(values[name])}: {text}"
     return text if "." in own and own.replace(".", "").replace("_", "").isalnum() else f"{key}: {text}"
+
+
+def with_key(text: str, key: str, node: Any) -> str:
+    """What was said when a node became an object, with the full key of the value that it is about.
+
+    Args:
+        text: of the error; it may begin with ``name=value: ``, as constructors say it.
+        key: of the node.
+        node: resolved.
+    """
+    name, _, value = text.partition(": ")[0].partition("=")
+    if not value:
+        return f"{key}: {text}"
+    if "." in name and name.replace(".", "").replace("_", "").isalnum():
+        return text  # it is the full key already
+    found = [path for path, leaf in _named(node, key, name) if value in (shown(leaf), str(leaf))]
+    return f"{found[0]}={text.partition('=')[2]}" if len(found) == 1 else f"{key}: {text}"
+
+
+def _named(node: Any, key: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Every ``(key, value)`` of that name in a node and below."""
+    if isinstance(node, Mapping):
+        for part, item in node.items():
+            if part == name:
+                yield f"{key}.{part}", item
+            yield from _named(item, f"{key}.{part}", name)
+    elif isinstance(node, list):
+        for i, item in enumerate(node):
+            yield from _named(item, f"{key}[{i}]", name)
 
 
 def _check_names(
@@ -132,18 +175,27 @@ def check_value(parameter: Parameter | None, value: Any, key: str) -> None:
     Raises:
         ConfigError: naming the key, the value and the rule.
     """
-    if parameter is None or parameter.annotation is None:
-        check_node(value, key)
-        return
+    given = None
+    if parameter is not None:
+        check_type(parameter, value, key)
+        if isinstance(value, Mapping) and "_target_" in value:
+            given = given_by(parameter.annotation, parameter.module)
+    check_node(value, key, given or (0, frozenset()))
+
+
+def check_type(parameter: Parameter, value: Any, key: str) -> None:
+    """As :func:`check_value`, of the value alone."""
     alternatives = list(options(parameter.annotation, parameter.module))
+    if not alternatives:
+        return
     if isinstance(value, Mapping) and "_target_" in value:
-        if alternatives and all(_plain(o, m) and _name(o) not in MAPPINGS for o, m in alternatives):
+        if all(_plain(o, m) and _name(o) not in MAPPINGS for o, m in alternatives):
             raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}, and no object")
-        check_node(value, key, given_by(parameter.annotation, parameter.module) or (0, frozenset()))
         return
     if not any(_fits(value, option, module) for option, module in alternatives):
-        raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}")
-    check_node(value, key)
+        words = [str(o.value) for option, _ in alternatives if _name(option) == "Literal" for o in _inside(option)]
+        hint = nearest(value, words) if isinstance(value, str) else ""
+        raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}{'.' * bool(hint)}{hint}")
 
 
 def _name(option: ast.expr) -> str:

@@ -1,11 +1,10 @@
 """What is wrong with the user's input, in one line."""
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NoReturn
-
-from yaml import MarkedYAMLError
 
 SPLITS = ("train", "validation", "test")
 LONGEST = 120
@@ -69,23 +68,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
 
 
-def of_yaml(error: Exception, path: object = None) -> str:
-    """A file that is not what YAML or its reader expects, in one line: where, with line and column if they are known, and why.
-
-    Args:
-        error: of the reader.
-        path: the file, if the error does not name it.
-    """
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        context = f" {error.context}" if error.context else ""
-        text = f"{error.problem}{context}"
-        where = f"{path or mark.name}, line {mark.line + 1}, column {mark.column + 1}"
-    else:
-        text, where = str(error), str(path) if path else ""
-    return ": ".join(filter(None, [where, " ".join(text.split())]))
-
-
 class Parser(argparse.ArgumentParser):
     """Reads the words of a verb; what is wrong with them is one line, with the nearest option."""
 
@@ -93,6 +75,6 @@ class Parser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
         unknown = message.partition("unrecognized arguments: ")[2].split()
         hint = nearest(unknown[0].partition("=")[0], known) if unknown and unknown[0].startswith("-") else ""
-        raise ConfigError(
-            f"{self.prog.removeprefix('genexp ')}: {message}.{hint}" if hint else f"{self.prog}: {message}"
-        )
+        if choice := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            hint = nearest(choice.group(1), re.findall(r"[\w-]+", choice.group(2)))
+        raise ConfigError(f"{self.prog}: {message}{'.' * bool(hint)}{hint}")

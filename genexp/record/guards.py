@@ -8,6 +8,7 @@ evaluated here is left to the constructor.
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from genexp import ranges
@@ -34,7 +35,7 @@ ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-FUNCTIONS = {f.__name__: f for f in (len, min, max, set, list, tuple, sorted, sum, abs, any, all, round, range)}
+FUNCTIONS = {f.__name__: f for f in (len, min, max, set, list, tuple, dict, sorted, sum, abs, any, all, round, range)}
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)}
 RANGES = {f"genexp.ranges.{f.__name__}": f for f in (ranges.at_least, ranges.positive, ranges.inside)}
 DEPTH = 3
@@ -73,7 +74,20 @@ def refusal(signature: Signature, values: Mapping[str, Any]) -> Refused | None:
 
 
 def _walk(definition: Definition, values: Mapping[str, Any], depth: int) -> None:
-    _block(definition.node.body, dict(values), definition.module, depth)
+    known = _constants(definition) | values
+    _block(definition.node.body, known, definition.module, depth)
+
+
+def _constants(definition: Definition) -> dict[str, Any]:
+    """Values of the plain constants of modules that a function names."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(definition.node):
+        if isinstance(node, ast.Name) and node.id.isupper() and near(node, definition.module):
+            there = resolve(node, definition.module)
+            if isinstance(there, Definition) and isinstance(there.node, ast.expr):
+                with suppress(Unknown):
+                    found[node.id] = _value(there.node, {})
+    return found
 
 
 def _block(body: list[ast.stmt], values: dict[str, Any], module: Module, depth: int) -> bool:
@@ -244,6 +258,10 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return "".join(str(_evaluate(part, values)) for part in parts)
         case ast.Call(func=ast.Name(id="isinstance"), args=[thing, kind]):
             return isinstance(_evaluate(thing, values), _types(kind))
+        case ast.Call(func=ast.Attribute(attr="values" | "keys" | "items" as view), args=[]):
+            mapping = _evaluate(node.func.value, values)
+            if isinstance(mapping, dict):
+                return list(getattr(mapping, view)())
         case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS and not node.keywords:
             return FUNCTIONS[name](*(_evaluate(argument, values) for argument in node.args))
     raise Unknown

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genexp.record.arguments import check_node, check_spelling, with_key
 from genexp.record.errors import ConfigError
 from genexp.record.interpolations import literal
 from genexp.record.kinds import check_name, resolve
@@ -98,6 +99,9 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
         node = OmegaConf.to_container(OmegaConf.select(config, key), resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}: {' '.join(str(error).split())}") from error
+    check_spelling(node, key)
+    if not arguments:
+        check_node(node, key)
     node = OmegaConf.create(literal(literal(node)))  # Hydra resolves twice
     allowed = trusted(extra)
     try:
@@ -112,5 +116,4 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        text = " ".join(str(cause).split())
-        raise ConfigError(f"{key}: {text}") from error
+        raise ConfigError(with_key(" ".join(str(cause).split()), key, OmegaConf.to_container(node))) from error

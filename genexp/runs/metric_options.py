@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from yaml import YAMLError
 
-from genexp.record.errors import ConfigError, of_yaml
 from genexp.record.instantiate import CONFIG_DIR
+from genexp.record.yaml_files import load_yaml
 
 
 def metric_options() -> dict[str, dict[str, Any]]:
     """The nodes of all metrics in ``metrics/*.yaml``, by name, not resolved.
 
     Raises:
-        ConfigError: a file of the user's is no YAML.
+        ConfigError: a file of the user's is broken.
     """
     folders = [files("genexp.conf") / "metrics"]
     if own := os.environ.get(CONFIG_DIR):
@@ -25,10 +24,7 @@ def metric_options() -> dict[str, dict[str, Any]]:
     for path in (path for folder in folders if folder.is_dir() for path in folder.iterdir()):
         if not path.name.endswith(".yaml"):
             continue
-        try:
-            group = OmegaConf.to_container(OmegaConf.create(path.read_text()))
-        except (OSError, ValueError, YAMLError) as error:
-            raise ConfigError(of_yaml(error, path)) from error
+        group = OmegaConf.to_container(load_yaml(str(path)))
         for name, node in group.items() if isinstance(group, dict) else ():
             if isinstance(node, dict) and "_target_" in node:
                 found[str(name)] = node

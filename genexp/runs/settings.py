@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from genexp.ranges import at_least
-from genexp.record.arguments import check_value
+from genexp.record.arguments import check_type
 from genexp.record.errors import ConfigError, nearest, shown
 from genexp.record.signatures import signature
 
@@ -35,11 +34,13 @@ def section(make: Callable[..., Section], given: Any, key: str) -> Section:
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"{prefix}{name}: {key or 'the config'} has no such setting.{nearest(str(name), known)}")
-        check_value(known[name], value, f"{prefix}{name}")
+        check_type(known[name], value, f"{prefix}{name}")
     if missing := [name for name, parameter in known.items() if parameter.required and name not in given]:
         raise ConfigError(f"{prefix}{missing[0]} is missing")
     try:
         return make(**given)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{prefix}{error}") from error
 
@@ -83,9 +84,9 @@ class Samples:
     every_images: int | None
 
     def __post_init__(self) -> None:
-        at_least(1, n=self.n)
+        count(1, n=self.n)
         if self.every_images is not None:
-            at_least(1, hint=", or null for none but the last", every_images=self.every_images)
+            count(1, every_images=self.every_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Evaluation:
     monitor_every_images: int
 
     def __post_init__(self) -> None:
-        at_least(1, monitor_every_images=self.monitor_every_images)
+        count(1, monitor_every_images=self.monitor_every_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,29 +114,45 @@ class Evaluate:
     metrics: dict[str, Any] | list[str] | None = None
 
     def __post_init__(self) -> None:
-        if not self.run or "" in self.run:
+        if not all(run.strip() for run in self.runs) or not self.runs:
             raise ValueError(f"run={shown(self.run)}: must be a run folder, or a list of them")
+
+    @property
+    def runs(self) -> list[str]:
+        """The folders, one or several."""
+        return [self.run] if isinstance(self.run, str) else self.run
+
+
+def count(least: int, **values: int) -> None:
+    """Refuse numbers below ``least`` of something that is counted.
+
+    Raises:
+        ValueError: naming the first, and the rule.
+    """
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"{name}={value}: must be a whole number of at least {least}")
 
 
 def check_name(name: str) -> None:
     """Refuse a name that is not that of one folder directly under ``outputs/``.
 
     Raises:
-        ValueError: naming it and the rule.
+        ConfigError: naming it and the rule.
     """
     _check_text("name", name)
     if "/" in name or name in (".", ".."):
-        raise ValueError(f"name={shown(name)}: must be the name of one folder in outputs/, without /")
+        raise ConfigError(f"name={shown(name)}: must be the name of one folder in outputs/, without /")
 
 
 def _check_text(key: str, text: str) -> None:
     if not text.strip():
-        raise ValueError(f"{key} must not be empty; is a variable of the shell not set?")
+        raise ConfigError(f"{key} must not be empty; is a variable of the shell not set?")
     if len(text.encode(errors="replace")) > MAX_NAME:
-        raise ValueError(
+        raise ConfigError(
             f"{key}={shown(text)}: must be at most {MAX_NAME} bytes long, and is {len(text.encode(errors='replace'))}"
         )
     if not text.isprintable():
-        raise ValueError(f"{key}={shown(text)}: must not hold control characters")
+        raise ConfigError(f"{key}={shown(text)}: must not hold control characters")
     if text.startswith("-"):
-        raise ValueError(f"{key}={shown(text)}: must not begin with -, like an option")
+        raise ConfigError(f"{key}={shown(text)}: must not begin with -, like an option")

@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genexp.ranges import at_least, inside, positive
-from genexp.record.arguments import check_arguments
+from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
 from genexp.runs.fitting import check_metrics
-from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, section
+from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
 from genexp.runs.wandb_settings import check_wandb
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
@@ -49,10 +49,10 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
-            at_least(1, **{name: getattr(self, name)})
+            count(1, **{name: getattr(self, name)})
         for name in LIMITS:
             if getattr(self, name) is not None:
-                at_least(1, hint=", or null", **{name: getattr(self, name)})
+                count(1, **{name: getattr(self, name)})
         at_least(0, checkpoint_every_minutes=self.checkpoint_every_minutes)
         if self.ema_decay is not None:
             inside(0, 1, hint=", e.g. 0.999, or null", ema_decay=self.ema_decay)
@@ -93,6 +93,7 @@ def check(config: DictConfig) -> None:
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
     section(Run, _without_variables(config, resolved), "")
+    check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
@@ -180,6 +181,11 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
 def _check_whole(config: Mapping[str, Any]) -> None:
     """Refuse what only shows where sections meet."""
     model, data = config["model"], config["data"]
+    for name in ("shape", "levels", "num_classes"):
+        if name in model and model[name] != data.get(name):
+            raise ConfigError(
+                f"model.{name}={shown(model[name])}: must be that of the data, data.{name}={shown(data.get(name))}; leave it out"
+            )
     if model.get("conditional") and not data.get("num_classes"):
         raise ConfigError(
             f"model.conditional=true needs labels, and data={data.get('name')} has none (data.num_classes is null)"

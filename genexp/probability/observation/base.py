@@ -226,6 +226,7 @@ def by_levels(levels: int | None, components: int, min_log_std: float) -> Observ
         components: number of logistics, at least 1.
         min_log_std: see :class:`Normal`.
     """
+    at_least(1, components=components)
     if levels is None:
         return Normal(levels, min_log_std)
     if levels == 2:
