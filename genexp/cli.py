@@ -72,6 +72,10 @@ def _main() -> None:
         _run(sys.argv[1:], verbs)
     except ConfigError as error:
         _fail(str(error), 2)
+    except FloatingPointError as error:
+        from genexp.runs.hydra_errors import one_line
+
+        _fail(one_line(error), exit_code(error))
 
 
 def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) -> None:
@@ -107,6 +111,14 @@ def _fail(line: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def exit_code(error: Exception) -> int:
+    """2 for what is the user's input, the error's own where it has one, as a training that diverged has 3, and else 1."""
+    from genexp.record.errors import ConfigError
+    from genexp.sweeps.job import CONFIG_ERROR
+
+    return CONFIG_ERROR if isinstance(error, ConfigError) else getattr(error, "exit_code", 1)
+
+
 def console() -> "Terminal":
     """Rich output, wide enough for a table where there is no terminal."""
     from genexp.terminal import Terminal
@@ -135,10 +147,9 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from genexp.record.errors import ConfigError
         from genexp.record.folder import RunFolder
         from genexp.runs.hydra_errors import one_line
-        from genexp.sweeps.job import CONFIG_ERROR, record_failure
+        from genexp.sweeps.job import record_failure
         from genexp.sweeps.process import die_with_parent
         from genexp.terminal import harmless
 
@@ -166,8 +177,7 @@ class Task:
             print(f"genexp: error: {harmless(one_line(error))}", file=sys.stderr)
             self.failures.append(error)
             if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
-                code = CONFIG_ERROR if isinstance(error, ConfigError) else 1
-                record_failure(folder, before, "failed", one_line(error), exit_code=code)
+                record_failure(folder, before, "failed", one_line(error), exit_code=exit_code(error))
             elif self.verb == "train":
                 remove_empty(folder.path)
 
@@ -200,6 +210,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from genexp.runs.hydra_errors import explain
     from genexp.sweeps.config_files import CheckedFiles
     from genexp.sweeps.grid import GridSweeper
+    from genexp.sweeps.job import CONFIG_ERROR
     from genexp.sweeps.launcher import SubprocessLauncher
     from genexp.sweeps.optuna import OptunaSweeper
     from genexp.sweeps.random import RandomSweeper
@@ -233,7 +244,8 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     if failures := task.failures:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
-        sys.exit(2 if all(isinstance(e, (ConfigError, MissingMandatoryValue)) for e in failures) else 1)
+        codes = {CONFIG_ERROR if isinstance(e, MissingMandatoryValue) else exit_code(e) for e in failures}
+        sys.exit(codes.pop() if len(codes) == 1 else 1)
 
 
 def _train(config: Any) -> None:

@@ -112,7 +112,9 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
         by value, so that it may do so before the backward pass."""
         losses = super().training_step(batch, batch_idx)
         (z, codes), self._latents = self._latents, None
-        self.codebook.observe(z, codes, self.noise(len(z), *self.grid))
+        noise = self.noise(len(z), *self.grid)
+        here, _ = self.counts(z)  # none of a stand-in
+        self.codebook.observe(z[:here], codes[:here], noise[:here])
         if self.at_boundary:
             self.codebook.update()
         return losses

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
@@ -23,6 +24,7 @@ from genexp.runs import trainer as trainers
 from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
 from genexp.runs.monitoring import Monitoring
+from genexp.runs.optimizers import check_optimizers
 from genexp.runs.train_config import Training
 
 
@@ -71,9 +73,12 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)
     trainers.check_settings(settings, training, model)
+    check_optimizers(model)
     trainer = make_trainer(config, training, model, str(folder.path))
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
+    for note in data.notes:
+        console.print(f"  {note}", style="dim", highlight=False, markup=False, soft_wrap=True)
     metrics = choose_metrics(config, model, data, extra, console)
     monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)
@@ -131,10 +136,12 @@ def _quiet() -> None:
 
 
 def _try_batch(config: DictConfig, model: GenerativeModule, data: Any) -> list[str]:
-    """Names ``val/...`` of what the model's loss gives on a batch."""
+    """Names ``val/...`` of what the model's loss gives on a batch; the examples of all splits were looked at before."""
     try:
         data.prepare_data()
         data.setup()
+        if not rank_zero_only.rank:  # the other processes would find the same
+            data.inspect()
         x, y = next(iter(data.loader("validation", 2)))
         with model.evaluating(), torch.no_grad():
             return [f"val/{name}" for name in model.loss(x, y)]

@@ -15,6 +15,7 @@ from genexp.record.instantiate import check_targets, instantiate
 from genexp.record.values import Value
 from genexp.reports.tables import metrics_table
 from genexp.runs.choose_metrics import choose_metrics
+from genexp.runs.data_root import find_data, tell_changed
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.train_config import logging_of
@@ -66,10 +67,12 @@ def evaluate(config: DictConfig, console: Console) -> None:
         folder = RunFolder.existing(run)
         trained = folder.config()
         check_targets(trained, extra)
+        find_data(trained, folder, config.data.root, console)
         model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
         data = instantiate(trained, "data", extra)
         metrics = choose_metrics(config, model, data, extra, console)
         values = compute(model, data, metrics, config.split, config.seed, console)
+        tell_changed(data, config.split, folder, console)
         new = records(values, config.seed, about_checkpoint(model, trained, folder, config.checkpoint))
         folder.add_metrics(new)
         if config.wandb:

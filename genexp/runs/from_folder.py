@@ -9,6 +9,7 @@ from rich.console import Console
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
+from genexp.runs.data_root import find_data
 from genexp.runs.first_stage import insert
 from genexp.runs.train_config import check
 
@@ -71,6 +72,7 @@ def _distrusted(folder: RunFolder) -> DictConfig:
 def _train(
     config: DictConfig, folder: RunFolder, source: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
+    find_data(config, source, None, console)
     insert(config)
     check(config)
     from genexp.runs.train import train

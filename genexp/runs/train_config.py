@@ -15,6 +15,7 @@ from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
+from genexp.runs import trainer_arguments
 from genexp.runs.fitting import check_metrics
 from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
 from genexp.runs.wandb_settings import check_wandb
@@ -23,7 +24,6 @@ LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
 OBJECTS = ("data", "model", "trainer", "metrics", "monitors")
 """Sections whose arguments constructors declare, those that others refer to first."""
-REFUSED_BY_TRAINER = ("max_steps", "max_epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,7 @@ def check(config: DictConfig) -> None:
     _check_training(training)
     section(Samples, resolved["samples"], "samples")
     section(Evaluation, resolved["evaluation"], "evaluation")
+    trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
     for key in OBJECTS:
         check_arguments(config, key)
@@ -162,9 +163,7 @@ def _check_collapse(collapse: Mapping[str, Any]) -> None:
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:
-    for key in REFUSED_BY_TRAINER:
-        if key in trainer:
-            raise ConfigError(f"trainer.{key}: use training.{key}, which counts the steps of the generator once")
+    """Refuse devices and precisions that there are not."""
     for key, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
         if key not in trainer:
             raise ConfigError(f"trainer.{key} is missing")

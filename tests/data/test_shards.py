@@ -84,14 +84,15 @@ def test_an_epoch_reads_few_shards_at_a_time_and_every_example_once(shards):
 
 
 def test_an_index_is_made_once_and_again_for_a_changed_shard(tmp_path, cache):
-    shard = archive(tmp_path / "a.tar", ("x.png", PIXEL), ("x.cls", b"3"))
-    index = index_of(shard, "label")
+    shard = archive(tmp_path / "a.tar", ("x.png", PIXEL), ("x.cls", b"3"), ("x.txt", b"hi"))
+    index, not_kept = index_of(shard, "label")
     (kept,) = cache.iterdir()
-    assert index.tolist() == np.load(kept).tolist() == [[512, len(PIXEL), 3]]
-    np.save(kept, index + 1)
-    assert index_of(shard, "label").tolist() == (index + 1).tolist()  # from the cache
-    archive(shard, ("x.png", PIXEL), ("x.cls", b"4"))
-    assert index_of(shard, "label")[0, LABEL] == 4
+    assert index.rows.tolist() == np.load(kept)["rows"].tolist() == [[512, len(PIXEL), 3]]
+    assert index.others == {".txt": 1} and not_kept is None
+    np.savez(kept, rows=np.array([[512, len(PIXEL), 4]]), others=np.load(kept)["others"])
+    assert index_of(shard, "label")[0].rows[0, LABEL] == 4 and index_of(shard, "label")[0].others == {".txt": 1}
+    archive(shard, ("x.png", PIXEL), ("x.cls", b"5"))
+    assert index_of(shard, "label")[0].rows[0, LABEL] == 5
     assert len(list(cache.iterdir())) == 2
 
 
@@ -100,7 +101,7 @@ def test_members_are_grouped_by_the_name_up_to_the_first_dot(tmp_path):
     members += [("b/1.cls", b" 7\n"), ("b/1.json", b'{"label": 1}'), ("b/1.webp", b"4567"), ("b/2.bmp", b"8")]
     members += [("c" * 150 + ".png", b"9")]  # a name longer than a header holds
     shard = archive(tmp_path / "a.tar", *members)
-    index = scan(shard, "label")
+    index = scan(shard, "label").rows
     assert index[:, LABEL].tolist() == [2, 7, -1, -1]
     content = shard.read_bytes()
     assert [content[row[OFFSET] :][: row[SIZE]] for row in index.tolist()] == [b"123", b"4567", b"8", b"9"]

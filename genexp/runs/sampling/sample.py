@@ -15,6 +15,7 @@ from genexp.probability.randomness import key
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
+from genexp.runs.data_root import find_data
 from genexp.runs.loading import load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.sampling.completion import complete
@@ -45,6 +46,7 @@ def sample(config: DictConfig, console: Console) -> None:
     extra = list(config.allow_targets)
     trained = folder.config()
     check_targets(trained, extra)
+    find_data(trained, folder, config.data.root, console)
     model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
     output = folder.samples / f"{what}-{config.checkpoint}-seed{config.seed}"
     output = Path(config.output) if config.output else output
