@@ -193,6 +193,8 @@ def remove_empty(folder: Any) -> None:
             return
         try:
             path.rmdir()
+        except FileNotFoundError:
+            continue
         except OSError:  # holds something, of a run before
             return
 

@@ -1,7 +1,7 @@
 """Ranges of arguments: one error for a value outside, with its name, the value and the rule. NaN is in no range. Of a list, each
 number must be in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -43,6 +43,6 @@ def inside(low: float, high: float, *, ends: str = "()", hint: str = "", **value
 
 def _check(is_allowed: Callable[[Any], bool], rule: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
-        is_list = isinstance(value, list | tuple)
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
         if not all(is_allowed(item) for item in (value if is_list else [value])):
             raise ValueError(f"{name}={list(value) if is_list else value}: {rule}{' each' if is_list else ''}")

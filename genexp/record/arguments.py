@@ -193,9 +193,23 @@ def check_type(parameter: Parameter, value: Any, key: str) -> None:
             raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}, and no object")
         return
     if not any(_fits(value, option, module) for option, module in alternatives):
+        key, value, alternatives = _innermost(key, value, alternatives)
         words = [str(o.value) for option, _ in alternatives if _name(option) == "Literal" for o in _inside(option)]
         hint = nearest(value, words) if isinstance(value, str) else ""
         raise ConfigError(f"{key}={shown(value)}: must be {_rule(alternatives)}{'.' * bool(hint)}{hint}")
+
+
+def _innermost(
+    key: str, value: Any, alternatives: list[tuple[ast.expr, Module]]
+) -> tuple[str, Any, list[tuple[ast.expr, Module]]]:
+    """What does not fit in a value that does not: an entry of a mapping, where one is allowed and given."""
+    for option, module in alternatives if isinstance(value, Mapping) else ():
+        if _name(option) in MAPPINGS and len(_inside(option)) == 2:
+            rule = list(options(_inside(option)[1], module))
+            for name, item in value.items():
+                if not any(_fits(item, o, m) for o, m in rule):
+                    return f"{key}.{name}", item, rule
+    return key, value, alternatives
 
 
 def _name(option: ast.expr) -> str:

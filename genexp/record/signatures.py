@@ -135,6 +135,8 @@ def of_class(definition: Definition) -> Signature:
 def _of_constructor(name: str, order: list[Definition], is_whole: bool) -> Signature:
     for i, one in enumerate(order):
         function = method(one, "__init__")
+        if function is None and method(one, "__new__") is not None:
+            return Signature(name, {}, True)
         if function is None:
             continue
         here = _of_function(Definition(one.module, function), skip=1)

@@ -109,6 +109,7 @@ class Evaluate:
     split: Literal["train", "validation", "test"]
     seed: int
     wandb: bool
+    data: dict[str, Any]
     trainer: dict[str, str]
     allow_targets: list[str]
     metrics: dict[str, Any] | list[str] | None = None
@@ -121,6 +122,13 @@ class Evaluate:
     def runs(self) -> list[str]:
         """The folders, one or several."""
         return [self.run] if isinstance(self.run, str) else self.run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """The section ``data`` of verbs that take up a run: where its data are, if they are not where the run had them."""
+
+    root: str | None
 
 
 def count(least: int, **values: int) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genexp.ranges import at_least, inside, positive
-from genexp.record.arguments import check_arguments, check_spelling
+from genexp.record.arguments import LARGEST, check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret
@@ -22,8 +22,8 @@ from genexp.runs.wandb_settings import check_wandb
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-OBJECTS = ("data", "model", "trainer", "metrics", "monitors")
-"""Sections whose arguments constructors declare, those that others refer to first."""
+OBJECTS = ("model", "trainer", "metrics", "monitors")
+"""Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +101,10 @@ def check(config: DictConfig) -> None:
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
+    check_arguments(config, "data")
+    _check_whole(resolved)
     for key in OBJECTS:
         check_arguments(config, key)
-    _check_whole(resolved)
     if config.published is not None:
         check_published(config.published, "published")
     check_wandb(resolved["logger"])
@@ -151,7 +152,7 @@ def _check_collapse(collapse: Mapping[str, Any]) -> None:
     if set(collapse) != {"images", "below"}:
         raise ValueError(f"collapse={shown(collapse)}: must say images and below, thresholds by name of a value")
     images, below = collapse["images"], collapse["below"]
-    if not isinstance(images, int) or isinstance(images, bool) or images < 1:
+    if not isinstance(images, int) or isinstance(images, bool) or not 1 <= images < LARGEST:
         raise ValueError(f"collapse.images={shown(images)}: must be a whole number of at least 1")
     if not isinstance(below, Mapping):
         raise ValueError(f"collapse.below={shown(below)}: must be thresholds by name of a value")
@@ -185,7 +186,7 @@ def _check_whole(config: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"model.{name}={shown(model[name])}: must be that of the data, data.{name}={shown(data.get(name))}; leave it out"
             )
-    if model.get("conditional") and not data.get("num_classes"):
+    if model.get("conditional") is True and not data.get("num_classes"):
         raise ConfigError(
             f"model.conditional=true needs labels, and data={data.get('name')} has none (data.num_classes is null)"
         )

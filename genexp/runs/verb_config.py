@@ -12,7 +12,7 @@ from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets
 from genexp.runs.fitting import check_metrics
 from genexp.runs.sampling.request import Request
-from genexp.runs.settings import ACCELERATORS, Evaluate, section
+from genexp.runs.settings import ACCELERATORS, Evaluate, Where, section
 from genexp.runs.train_config import plain
 
 
@@ -24,6 +24,7 @@ def check_evaluate(config: DictConfig) -> None:
     """
     given = _given(config, "a run folder, or a list of them: run=[outputs/a,outputs/b]")
     asked = section(Evaluate, given, "")
+    section(Where, asked.data, "data")
     _check_accelerator(asked.trainer)
     check_spelling(given.get("metrics"), "metrics")
     check_targets(config, asked.allow_targets)
@@ -39,6 +40,7 @@ def check_sample(config: DictConfig) -> None:
     asked = section(Request, given, "")
     if not asked.run.strip():
         raise ConfigError("run must not be empty: a run folder is needed")
+    section(Where, asked.data, "data")
     _check_accelerator(asked.trainer)
     _trained(asked.run, asked.checkpoint)
 

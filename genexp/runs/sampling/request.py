@@ -33,6 +33,7 @@ class Request:
     centre: Literal["example", "prior"]
     seed: int
     output: str | None
+    data: dict[str, Any]
     trainer: dict[str, Any]
     allow_targets: list[str]
 
