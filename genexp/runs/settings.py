@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from genexp.record.arguments import check_type
+from genexp.record.annotations import check_type
 from genexp.record.errors import ConfigError, nearest, shown
 from genexp.record.signatures import signature
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genexp.ranges import at_least, inside, positive
-from genexp.record.arguments import LARGEST, check_arguments, check_spelling
+from genexp.record.annotations import LARGEST
+from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret

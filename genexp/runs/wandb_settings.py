@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from genexp.record.arguments import check_value
+from genexp.record.annotations import check_type
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.signatures import signature
 from genexp.runs.settings import WANDB_MODES, section
@@ -58,4 +58,4 @@ def check_wandb(logger: Mapping[str, Any]) -> None:
     for name, value in wandb["settings"].items() if known else ():
         if name not in known:
             raise ConfigError(f"logger.wandb.settings.{name}: W&B has no such setting.{nearest(str(name), known)}")
-        check_value(known[name], value, f"logger.wandb.settings.{name}")
+        check_type(known[name], value, f"logger.wandb.settings.{name}")
