@@ -1,15 +1,9 @@
-import importlib
-import pkgutil
-import sys
-import warnings
-from inspect import isclass
-
 import pytest
 from omegaconf import OmegaConf
+from torture.names import scan
 
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.instantiate import check_targets, instantiate
-from genexp.record.kinds import INITIALISERS, resolve
 
 DANGEROUS = [
     "os.system",
@@ -52,7 +46,6 @@ DANGEROUS = [
     "torchmetrics.image.fid.FrechetInceptionDistance",
     "torch.nn.init.normal",
 ]
-PLACES = ("model", "data", "metrics.x", "trainer", "logger.wandb")
 
 
 @pytest.mark.parametrize("target", DANGEROUS)
@@ -142,66 +135,10 @@ def test_a_misspelt_target_is_told_with_the_nearest_name(target, right):
     assert str(found.value).startswith(f"model.a._target_={target}: ") and str(found.value).endswith(right)
 
 
-def names_below(*packages):
-    """Every name of every module below some packages."""
-    for package in packages:
-        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.", lambda name: None):
-            if not found.name.endswith("__main__"):
-                try:
-                    importlib.import_module(found.name)
-                except Exception:  # needs a package that is not installed, or a compiler
-                    continue
-                yield from (f"{found.name}.{name}" for name in dir(sys.modules[found.name]))
-
-
 def test_of_all_names_only_the_intended_kinds_are_accepted():
-    import optuna  # noqa: F401
-    import pytorch_lightning as pl
-    import torch
-    from pytorch_lightning.profilers import Profiler
-    from pytorch_lightning.strategies import Strategy
-
-    from genexp.data.base import Data
-    from genexp.data.toy import Density
-    from genexp.families.base import GenerativeModule
-    from genexp.metrics.base import Metric
-    from genexp.metrics.extractors import Extractor
-    from genexp.probability.adversarial.gradient_penalty import GradientPenalty
-    from genexp.probability.adversarial.objectives import AuxiliaryClassifier, Objective
-    from genexp.probability.observation.base import Observation, by_levels
-
-    parts = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, Observation, Objective)
-    parts += (torch.distributions.Distribution, AuxiliaryClassifier, GradientPenalty)
-    kinds = {
-        "model": (GenerativeModule,),
-        "model.part": parts,
-        "data": (Data,),
-        "data.part": (Data, Density),
-        "metrics.x": (Metric,),
-        "metrics.x.part": (Metric, Extractor),
-        "trainer": (pl.Trainer,),
-        "trainer.part": (pl.Trainer, pl.Callback, Strategy, Profiler),
-        "logger.wandb": (pl.loggers.WandbLogger,),
-    }
-    functions = {importlib.import_module("torch.nn.init").__dict__[name.rpartition(".")[2]] for name in INITIALISERS}
-    functions.add(by_levels)
-    tried, accepted = 0, {key: set() for key in kinds}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        packages = ("genexp", "torch.nn", "torch.optim", "torch.distributions", "pytorch_lightning", "torchmetrics")
-        for target in names_below(*packages):
-            tried += 1
-            for key, bases in kinds.items():
-                try:
-                    found = resolve(key, target, ())
-                except ConfigError:
-                    continue
-                is_kind = isclass(found) and issubclass(found, bases)
-                assert is_kind or (key == "model.part" and found in functions), f"{key}._target_={target}"
-                accepted[key].add(found)
-    assert tried > 10_000
-    assert all(len(found) >= 1 for found in accepted.values()), accepted
-    assert len(accepted["model.part"]) > 200
+    found = scan()
+    assert found["tried"] > 10_000 and not found["outside"], found
+    assert all(found["accepted"].values()) and found["accepted"]["model.part"] > 200, found
 
 
 def test_the_nearest_name_is_found():

@@ -17,7 +17,13 @@ def test_all_arguments_are_decided():
 
 
 def test_what_every_run_sets_itself_is_refused():
-    computed = {"check_val_every_n_epoch", "log_every_n_steps", "plugins", "accumulate_grad_batches", "gradient_clip_val"}
+    computed = {
+        "check_val_every_n_epoch",
+        "log_every_n_steps",
+        "plugins",
+        "accumulate_grad_batches",
+        "gradient_clip_val",
+    }
     assert {*ALWAYS, *computed, "default_root_dir"} <= set(REFUSED)
 
 
@@ -36,7 +42,10 @@ def test_a_refused_argument_is_named_with_the_key_to_use(compose_train, argument
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"limit_val_batch": 1}, "trainer.limit_val_batch=1: Lightning's trainer has no such argument. Did you mean 'limit_val"),
+        (
+            {"limit_val_batch": 1},
+            "trainer.limit_val_batch=1: Lightning's trainer has no such argument. Did you mean 'limit_val",
+        ),
         ({"profiler": "simple"}, "trainer.profiler=simple: must say where it writes"),
         ({"callbacks": {"a": 1}}, "trainer.callbacks={'a': 1}: must be a list"),
     ],

@@ -20,7 +20,16 @@ from genexp.record.errors import ConfigError
 from genexp.terminal import HIDDEN
 
 EFFECTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "subprocess.Popen", "pickle.find_class"}
-EFFECTS |= {"socket.connect", "urllib.Request", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree", "os.chmod", "os.symlink"}
+EFFECTS |= {
+    "socket.connect",
+    "urllib.Request",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "shutil.rmtree",
+    "os.chmod",
+    "os.symlink",
+}
 EFFECTS |= {"os.mkdir", "os.link", "os.truncate", "sqlite3.connect", "ctypes.dlopen", "webbrowser.open"}
 SECONDS = 10.0
 """After which a refusal counts as a hang."""
@@ -191,7 +200,9 @@ def try_targets(run: Path, folder: Path, every: int = 1) -> dict[str, Any]:
         if seen or left or not refused:
             counts["effects"].append(f"{verb} {place}={node['_target_']}: {seen or left or 'not refused'}")
             for name in left:
-                shutil.rmtree(folder / name, ignore_errors=True) if (folder / name).is_dir() else (folder / name).unlink()
+                shutil.rmtree(folder / name, ignore_errors=True) if (folder / name).is_dir() else (
+                    folder / name
+                ).unlink()
     return counts
 
 
@@ -229,7 +240,12 @@ def try_yaml(run: Path, folder: Path) -> dict[str, Any]:
             (own / "metrics" / "x.yaml", ["evaluate", "--config-dir", str(own), f"run={run}", "metrics=x"]),
             (own / "experiment" / "x.yaml", ["published", "--config-dir", str(own)]),
         ]
-        for verb in (["evaluate", f"run={evil}"], ["sample", f"run={evil}"], ["train", f"run={evil}"], ["repeat", str(evil)]):
+        for verb in (
+            ["evaluate", f"run={evil}"],
+            ["sample", f"run={evil}"],
+            ["train", f"run={evil}"],
+            ["repeat", str(evil)],
+        ):
             attempts.append((evil / ".hydra" / "config.yaml", verb))
         attempts += [(evil / ".hydra" / f"{name}.yaml", ["compare", str(evil)]) for name in ("resolved", "choices")]
         for path, words in attempts:

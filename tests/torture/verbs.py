@@ -32,4 +32,6 @@ def call(*arguments: str) -> tuple[int, str, str]:
 def is_refusal(code: int, err: str, names: Sequence[str] = ()) -> bool:
     """Whether a command ended with exit code 2 and one line that has all of ``names``."""
     lines = [line for line in err.splitlines() if line.strip()]
-    return code == 2 and len(lines) == 1 and lines[0].startswith("genexp: error: ") and all(n in lines[0] for n in names)
+    return (
+        code == 2 and len(lines) == 1 and lines[0].startswith("genexp: error: ") and all(n in lines[0] for n in names)
+    )
