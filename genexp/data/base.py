@@ -71,6 +71,10 @@ class Data(LightningDataModule, ABC):
         if self.only_levels not in (None, levels):
             raise ValueError(f"data.levels={levels}: for {name} it must be {self.only_levels}")
         at_least(1, **{"data.batch_size": batch_size, "data.evaluation_batch_size": evaluation_batch_size})
+        at_least(1, **{"data.shape": shape})
+        at_least(0, **{"data.num_workers": num_workers})
+        if num_classes is not None:
+            at_least(1, hint=", or null for data without labels", **{"data.num_classes": num_classes})
         if limit is not None:
             at_least(1, hint=", or null for all training examples", **{"data.limit": limit})
         self.name = name

@@ -59,7 +59,7 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        at_least(1, packing=packing)
+        at_least(1, packing=packing, latent_dim=latent_dim)
         if weight_clip is not None:
             positive(weight_clip=weight_clip, hint=", or null for no clipping")
         if packing > 1 and self.conditional:

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genexp.record.arguments import check_node, with_key
 from genexp.record.errors import ConfigError
 from genexp.record.interpolations import literal
 from genexp.record.kinds import check_name, resolve
@@ -98,13 +99,15 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
         node = OmegaConf.to_container(OmegaConf.select(config, key), resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}: {' '.join(str(error).split())}") from error
-    node = OmegaConf.create(literal(literal(node)))  # Hydra resolves twice
+    plain, node = node, OmegaConf.create(literal(literal(node)))  # Hydra resolves twice
     allowed = trusted(extra)
     try:
         for where, target in targets(node, key):
             found = resolve(where.removesuffix("._target_"), target, allowed)
             if get_object(target) is not found:
                 raise ConfigError(f"{where}={target} names two things; use the name of the module that defines it")
+        if not arguments:
+            check_node(plain, key)
         return hydra_instantiate(node, _convert_="all", **arguments)
     except (InstantiationException, ImportError, OSError, ValueError, TypeError, RuntimeError) as error:
         if isinstance(error, ConfigError):
@@ -112,5 +115,4 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        text = " ".join(str(cause).split())
-        raise ConfigError(f"{key}: {text}") from error
+        raise ConfigError(with_key(" ".join(str(cause).split()), key, plain)) from error

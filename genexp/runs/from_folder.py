@@ -10,6 +10,7 @@ from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
 from genexp.runs.first_stage import insert
+from genexp.runs.hydra_errors import explain
 from genexp.runs.recorded_data import find_data
 from genexp.runs.train_config import check
 
@@ -118,4 +119,4 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
                 raise ConfigError(f"{key} is not in the config of this run.{nearest(key, keys)}")
             OmegaConf.update(config, key, value, merge=False, force_add=item.is_add())
     except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(explain(error, "train", list(overrides))) from error

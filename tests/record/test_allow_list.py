@@ -94,7 +94,7 @@ def test_only_parts_of_a_run_are_built():
 
 def test_text_of_a_resolved_config_is_not_resolved_again(monkeypatch):
     monkeypatch.setenv("PRIVATE", "gone")
-    node = {"_target_": "torch.optim.Adam", "_partial_": True, "x": r"\${oc.env:PRIVATE}"}
+    node = {"_target_": "torch.nn.Identity", "_partial_": True, "x": r"\${oc.env:PRIVATE}"}
     made = instantiate(OmegaConf.create({"model": {"a": node}}), "model.a", [])
     assert made.keywords == {"x": "${oc.env:PRIVATE}"}
 

@@ -252,6 +252,7 @@ def by_levels(
         components, max_log_scale: see :class:`DiscretizedLogisticMixture`.
         min_log_std: see :class:`Normal`.
     """
+    at_least(1, components=components)
     if levels is None:
         return Normal(levels, min_log_std)
     if levels == 2:

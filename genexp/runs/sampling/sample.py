@@ -18,10 +18,10 @@ from genexp.record.instantiate import check_targets, instantiate
 from genexp.runs.loading import load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.recorded_data import find_data
-from genexp.runs.sampling.completion import check_completion, complete
+from genexp.runs.sampling.completion import complete
 from genexp.runs.sampling.files import save
-from genexp.runs.sampling.latent_points import check_latent, latent, name_of
-from genexp.runs.sampling.nearest_examples import check_neighbours, neighbours
+from genexp.runs.sampling.latent_points import latent, name_of
+from genexp.runs.sampling.nearest_examples import neighbours
 from genexp.runs.sampling.request import Request
 from genexp.runs.trainer import device_of
 
@@ -37,13 +37,10 @@ def sample(config: DictConfig, console: Console) -> None:
     """
     request, what = Request.of(config), "sample"
     if request.neighbours is not None:
-        check_neighbours(request)
         what = "neighbours"
     elif request.latent is not None:
-        check_latent(request)
         what = name_of(request)
     elif request.complete is not None:
-        check_completion(request)
         what = f"complete-{request.complete}-{request.split}"
     folder = RunFolder.existing(config.run)
     extra = list(config.allow_targets)
