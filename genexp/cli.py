@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from genexp.command_line import name_of_sweep, options_first, take_up_config_dir, without_config_dir
+from genexp.command_line import check_outputs, name_of_sweep, options_first, take_up_config_dir, without_config_dir
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.runs.first_stage import insert
@@ -162,6 +162,8 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     arguments = options_first(arguments)
     if verb == "train":
         arguments += name_of_sweep(arguments)
+        if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
+            check_outputs()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:

@@ -15,7 +15,7 @@ DANGEROUS = [
     "joblib.load",
     "torch.nn.init.torch.load",  # begins with an allowed prefix
     "torch.nn.init.warnings.warn",
-    "genexp.record.provenance.subprocess.run",
+    "genexp.record.git_state.subprocess.run",
     "genexp.record.folder.os.system",
     "pytorch_lightning.trainer.trainer.os.system",
 ]
