@@ -100,7 +100,8 @@ def _train(
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     if is_begun:
-        folder.rows()  # refused while nothing is changed, if it is damaged
+        folder.rows()  # refused while nothing is changed, if they are damaged
+        folder.recorded()
         if before and entries["data_checksums"] != before.get("data_checksums"):
             raise ConfigError(f"data={run.data.name}: not the data that the run in {folder.path} was trained on")
         images = resumed[1]["images_seen"] if resumed else 0

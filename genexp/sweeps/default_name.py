@@ -26,9 +26,10 @@ class ClaimName(Callback):
             _claim_name(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        given = [item for item in config.hydra.overrides.task if item.startswith("name=")]
+        overrides = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        given = [item for item in overrides if item.startswith("name=")]
         if len(given) == 1 and "${now:" in given[0] and _claim_name(config, "sweep"):
-            kept = [item for item in config.hydra.overrides.task if item not in given]
+            kept = [item for item in overrides if item not in given]
             with read_write(config.hydra):
                 config.hydra.overrides.task = [*kept, f"name={config.name}"]
 
