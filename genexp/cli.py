@@ -117,7 +117,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import literal_names, name_of_sweep, options_first
+    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_first
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
     from genexp.sweeps.config_files import CheckedFiles
@@ -136,6 +136,8 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     arguments = literal_names(options_first(arguments))
     if verb == "train":
         arguments += name_of_sweep(arguments)
+        if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
+            check_outputs()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:

@@ -70,6 +70,7 @@ def evaluate(config: DictConfig, console: Console) -> None:
     for run in runs:
         folder = RunFolder.existing(run)
         trained = folder.config()
+        folder.recorded()  # refused before the work, if it is damaged
         check_targets(trained, extra)
         find_data(trained, folder, config.data.root, console)
         model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))

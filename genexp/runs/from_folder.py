@@ -78,9 +78,7 @@ def _train(
     check(config)
     from genexp.runs.train import train
 
-    read = [OmegaConf.load(source.config_file.with_name(f"{name}.yaml")) for name in ("overrides", "choices")]
-    given, choices = (OmegaConf.to_container(node) for node in read)
-    train(config, folder, [*given, *overrides], choices, console)
+    train(config, folder, [*source.overrides(), *overrides], source.choices(), console)
 
 
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
