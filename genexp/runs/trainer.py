@@ -208,9 +208,10 @@ def tell_of_stand_in(
     """
     rest = examples % (batch_size * trainer.world_size)
     if 0 < rest < trainer.world_size and has_batch_norm(model):
+        left = f"{rest} example{'s' * (rest > 1)}"
         console.print(
-            f"  the last batch of an epoch has {rest} example{'s' * (rest > 1)} for {trainer.world_size} processes: batch "
-            "normalisation counts one of them more than once there; another training.batch_size avoids it",
+            f"  the last batch of an epoch has {left} for {trainer.world_size} processes: batch normalisation counts one of "
+            "them more than once there; another training.batch_size avoids it",
             style="dim",
         )
 
