@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, Trainer
 
 from genexp.callbacks.collapse import Collapse
+from genexp.callbacks.finite import Finite
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
 
@@ -16,8 +17,8 @@ from genexp.families.base import GenerativeModule
 class Checkpoints(Callback):
     """Writes ``last.ckpt``, keeps the one before it as ``previous.ckpt``, and the best as ``best.ckpt``.
 
-    All are written at points from which training continues exactly: after a whole training step, or after a validation.
-    A file is never changed, only replaced, so equal ones are hard links.
+    All are written at points from which training continues exactly: after a whole training step, or after a validation; and
+    only if they are finite. A file is never changed, only replaced, so equal ones are hard links.
 
     Args:
         folder: where they go.
@@ -26,6 +27,7 @@ class Checkpoints(Callback):
         collapse: tells that training may be collapsing; a checkpoint from before then stays the best. None where nobody
             looks.
         every_minutes: time between two checkpoints within an epoch.
+        finite: looks at what would be written.
         stop: tells that the run is asked to end.
         end: the limits of training; a checkpoint written at its end keeps them as ``is_end``.
     """
@@ -37,14 +39,16 @@ class Checkpoints(Callback):
         mode: Literal["min", "max"],
         collapse: Collapse | None,
         every_minutes: float,
+        finite: Finite,
         stop: Stop,
         end: list[int | None],
     ) -> None:
         self.folder, self.every, self.stop, self.end = folder, every_minutes * 60, stop, end
-        self.monitor, self.mode, self.collapse = monitor, mode, collapse
+        self.monitor, self.mode, self.collapse, self.finite = monitor, mode, collapse, finite
         self.best: float | None = None
         self.has_good = False
         self.is_end: list[int | None] | None = None
+        self._saved: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "has_good": self.has_good, "is_end": self.is_end}
@@ -58,9 +62,22 @@ class Checkpoints(Callback):
             return "there is no good checkpoint"
         return f"the last good checkpoint is {self.folder / 'best.ckpt'}"
 
+    def newest(self) -> str:
+        """Where the checkpoint is that the run would continue from, for a message."""
+        return (
+            f"the last good checkpoint is {self.folder / 'last.ckpt'}"
+            if self.has_any()
+            else "there is no checkpoint yet"
+        )
+
+    def has_any(self) -> bool:
+        """Whether a checkpoint was written."""
+        return (self.folder / "last.ckpt").exists()
+
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         self.stop.install()
         self._due = time.monotonic() + self.every
+        self._saved = pl_module.steps if self.has_any() else None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
         if not pl_module.at_boundary:
@@ -69,16 +86,29 @@ class Checkpoints(Callback):
         if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             if trainer.is_last_batch or trainer.should_stop:
                 return  # the epoch ends first: after its validation, or within the next epoch
-            self._save(trainer)
+            self._save(trainer, pl_module)
             self._leave_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         is_best = self._is_best(trainer)
         self.is_end = self.end if trainer.should_stop else None
-        self._save(trainer)
+        self._save(trainer, pl_module)
         if is_best and trainer.is_global_zero:
             replace_with_copy(self.folder / "last.ckpt", self.folder / "best.ckpt")
         self._leave_if_asked(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        """No training ends without its checkpoint, whatever ended it."""
+        if pl_module.at_boundary and self._saved != pl_module.steps:
+            self._save(trainer, pl_module)
+        if trainer.is_global_zero:
+            self.keep_best()
+
+    def keep_best(self) -> None:
+        """Make the last checkpoint the best where there is none yet: no validation has chosen one."""
+        last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
+        if last.exists() and not best.exists():
+            replace_with_copy(last, best)
 
     def _is_best(self, trainer: Trainer) -> bool:
         """Whether the present weights are the best so far, which they then count as."""
@@ -102,12 +132,13 @@ class Checkpoints(Callback):
         if trainer.strategy.reduce_boolean_decision(self.stop.requested is not None, all=False):
             self.stop.leave()
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: Trainer, model: GenerativeModule) -> None:
+        self.finite.check_state(trainer, model)
         last = self.folder / "last.ckpt"
         if trainer.is_global_zero and last.exists():
             replace_with_copy(last, self.folder / "previous.ckpt")
         trainer.save_checkpoint(last)
-        self.stop.save = False
+        self.stop.save, self._saved = False, model.steps
         self._due = time.monotonic() + self.every
 
 

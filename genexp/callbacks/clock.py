@@ -25,23 +25,44 @@ class Clock(Callback):
         self.seed, self.max_images, self.max_steps, self.max_epochs = seed, max_images, max_steps, max_epochs
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int) -> None:
-        self._begin(trainer, pl_module, "step", pl_module.steps, before=pl_module.images_pending)
+        counts = _counts(trainer, "train", batch_idx)
+        self._begin(trainer, pl_module, "step", pl_module.steps, before=pl_module.images_pending, counts=counts)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: GenerativeModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._begin(trainer, pl_module, "validation", batch_idx, before=0)
+        self._begin(
+            trainer, pl_module, "validation", batch_idx, before=0, counts=_counts(trainer, "validation", batch_idx)
+        )
 
-    def _begin(self, trainer: Trainer, model: GenerativeModule, kind: str, number: int, before: int) -> None:
+    def _begin(
+        self,
+        trainer: Trainer,
+        model: GenerativeModule,
+        kind: str,
+        number: int,
+        before: int,
+        counts: tuple[int, int] | None,
+    ) -> None:
         rank, world = trainer.global_rank, trainer.world_size
         torch.manual_seed(key(self.seed, kind, number, before, rank))
-        model.context.draws = StepDraws(self.seed, kind, "draws", number, rank=rank, world=world, before=before)
+        model.context.draws = StepDraws(
+            self.seed,
+            kind,
+            "draws",
+            number,
+            rank=rank,
+            world=world,
+            before=before,
+            examples=None if counts is None else counts[1],
+        )
+        model.context.counts = counts
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
-        pl_module.context.draws = None
+        pl_module.context.draws = pl_module.context.counts = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
-        pl_module.context.draws = None
+        pl_module.context.draws = pl_module.context.counts = None
         if not pl_module.at_boundary:
             return
         epochs = trainer.current_epoch + trainer.is_last_batch
@@ -53,3 +74,10 @@ class Clock(Callback):
             if limit is not None and reached >= limit:
                 trainer.should_stop = True
                 trainer.check_val_every_n_epoch = 1  # or an epoch between two validations ends without a checkpoint
+
+
+def _counts(trainer: Trainer, split: str, number: int) -> tuple[int, int] | None:
+    """Examples of a batch on this process and on all; None where there is only one, or the data are a loader."""
+    if trainer.world_size == 1 or trainer.datamodule is None:
+        return None
+    return trainer.datamodule.counts(split, number)

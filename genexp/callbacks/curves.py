@@ -31,7 +31,10 @@ class Curves(Callback):
             hand_over(trainer, pl_module, "curves", self.path)
 
     def on_exception(self, trainer: Trainer, pl_module: GenerativeModule, exception: BaseException) -> None:
-        self.on_fit_end(trainer, pl_module)
+        try:
+            self.on_fit_end(trainer, pl_module)
+        except Exception as error:  # which must not hide the first one
+            exception.add_note(f"{self.path}: {error}")
 
 
 def draw_curves(history: Path, path: Path, lines: Mapping[str, tuple[float, str]]) -> bool:
@@ -44,11 +47,13 @@ def draw_curves(history: Path, path: Path, lines: Mapping[str, tuple[float, str]
         lines: by quantity, a value to compare it with and its label; drawn dashed where it is within or near the range.
 
     Returns:
-        False, with nothing written, if no finite value was logged.
+        False, with nothing written, if no finite value was logged, or training did not begin.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
+    if not history.exists():
+        return False
     panels: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     with open(history, newline="") as file:
         for row in csv.DictReader(file):

@@ -12,33 +12,35 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from genexp.callbacks.finite import Finite, TrainingDiverged
 from genexp.families.base import GenerativeModule
 from genexp.record.provenance import naming, write_atomically
 from genexp.record.schema import COLUMNS
 from genexp.record.small_files import read_history
 
 
-class TrainingDiverged(FloatingPointError):
-    """A loss is no longer finite."""
-
-
 class History(Callback):
     """Writes one row per metric: training losses as means over ``log_every_steps`` steps, validation metrics as they come.
 
     The file is line-buffered, so that what was logged survives whatever ends the process. The losses are summed on their
-    device and read only when they are logged. A loss that is not finite stops the run before a checkpoint is written.
+    device and read only when they are logged. A value of a validation that is not finite ends the run.
 
     Args:
         path: the file; a resumed run keeps its rows up to the checkpoint.
         log_every_steps: training steps per row.
+        finite: looks at the losses of the steps before their mean is logged.
         look: called with the means of the training losses by name, and the images seen, when they are logged; on all
             processes alike. None where nobody looks.
     """
 
     def __init__(
-        self, path: Path, log_every_steps: int, look: Callable[[dict[str, float], int], None] | None = None
+        self,
+        path: Path,
+        log_every_steps: int,
+        finite: Finite,
+        look: Callable[[dict[str, float], int], None] | None = None,
     ) -> None:
-        self.path, self.every, self.look = path, log_every_steps, look
+        self.path, self.every, self.finite, self.look = path, log_every_steps, finite, look
         self._sums: dict[str, Tensor] = {}
         self._steps = self._batches = 0
         self._started = time.monotonic()
@@ -100,6 +102,7 @@ class History(Callback):
     def _flush(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         """Log the mean of the training losses since the last time, over all processes."""
         if self._batches:
+            self.finite.look(trainer)
             reduced = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
             means = dict(zip(self._sums, reduced.tolist(), strict=True))
             self._sums, self._steps, self._batches = {}, 0, 0

@@ -33,6 +33,23 @@ class BatchKey:
     world: int = 1
 
 
+def counts(n: int, batch_size: int, number: int, rank: int, world: int) -> tuple[int, int]:
+    """How many examples a batch has on a process, and on all of them.
+
+    Args:
+        n: examples of the split.
+        batch_size: examples per process and batch.
+        number: of the batch, from 0.
+        rank, world: this process and the number of processes.
+
+    Returns:
+        The first is 0 where the last batch has fewer examples than there are processes: such a process is served a stand-in,
+        so that it takes part in what all do together, and it does not count.
+    """
+    everywhere = min(batch_size * world, n - number * batch_size * world)
+    return len(range(rank, everywhere, world)), everywhere
+
+
 Transform = Callable[[Tensor, BatchKey], Tensor]
 """Maps the ``(B, *shape)`` examples of a batch to what is served; draws are keyed by the batch."""
 
@@ -63,8 +80,8 @@ class TrainingOrder(Sampler):
     """A fresh permutation for every epoch, the same on every machine and whatever else was drawn.
 
     The permutation is drawn from ``(seed, "order", epoch)`` and cut into global batches of
-    ``batch_size * world``; rank r takes ``[r::world]`` of each. The last, incomplete one is served too,
-    trimmed to a multiple of ``world`` so that all processes have equal sizes. Lightning calls
+    ``batch_size * world``; rank r takes ``[r::world]`` of each. The last, incomplete one is served too: its
+    parts may differ in size by one, and :meth:`counts` tells what each of them is worth. Lightning calls
     :meth:`set_epoch` on ``loader.sampler`` before every epoch.
 
     Args:
@@ -78,7 +95,7 @@ class TrainingOrder(Sampler):
         if n < world:
             raise ValueError(f"{n} training examples for {world} processes: there must be one for each")
         self.n, self.seed, self.rank, self.world = n, seed, rank, world
-        self.global_batch = batch_size * world
+        self.batch_size, self.global_batch = batch_size, batch_size * world
         self.epoch = 0
         self._skip = (0, 0)
 
@@ -96,29 +113,42 @@ class TrainingOrder(Sampler):
         """All examples ``(n,)`` int64, in the order of an epoch: a function of (seed, epoch)."""
         return torch.randperm(self.n, generator=generator(self.seed, "order", epoch))
 
+    def counts(self, number: int) -> tuple[int, int]:
+        """See :func:`counts`."""
+        return counts(self.n, self.batch_size, number, self.rank, self.world)
+
     def __len__(self) -> int:
-        whole, rest = divmod(self.n, self.global_batch)
-        return whole + (rest >= self.world)
+        return -(-self.n // self.global_batch)
 
     def __iter__(self) -> Iterator[BatchKey]:
         epoch = self.epoch
-        order = self.permutation(epoch)[: self.n // self.world * self.world]
+        order = self.permutation(epoch)
         for number in range(self._skip[1] if self._skip[0] == epoch else 0, len(self)):
             batch = order[number * self.global_batch : (number + 1) * self.global_batch]
-            yield BatchKey(epoch, number, batch[self.rank :: self.world], self.rank, self.world)
+            yield BatchKey(epoch, number, part(batch, self.rank, self.world), self.rank, self.world)
 
 
 class FixedOrder(Sampler):
-    """The examples as they lie, every one exactly once; rank r serves ``[r::world]``."""
+    """The examples as they lie, every one exactly once; rank r serves ``[r::world]``, in as many batches as any other."""
 
     def __init__(self, n: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        self.index = torch.arange(rank, n, world)
-        self.batch_size, self.rank, self.world = batch_size, rank, world
+        self.n, self.batch_size, self.rank, self.world = n, batch_size, rank, world
+
+    def counts(self, number: int) -> tuple[int, int]:
+        """See :func:`counts`."""
+        return counts(self.n, self.batch_size, number, self.rank, self.world)
 
     def __len__(self) -> int:
-        return -(-len(self.index) // self.batch_size)
+        return -(-self.n // (self.batch_size * self.world))
 
     def __iter__(self) -> Iterator[BatchKey]:
+        size = self.batch_size * self.world
         for number in range(len(self)):
-            batch = self.index[number * self.batch_size : (number + 1) * self.batch_size]
-            yield BatchKey(0, number, batch, self.rank, self.world)
+            batch = torch.arange(number * size, min((number + 1) * size, self.n))
+            yield BatchKey(0, number, part(batch, self.rank, self.world), self.rank, self.world)
+
+
+def part(batch: Tensor, rank: int, world: int) -> Tensor:
+    """The examples of a process, of those of all ``(B,)``; where there are none, the first as a stand-in."""
+    mine = batch[rank::world]
+    return mine if len(mine) else batch[:1]

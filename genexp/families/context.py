@@ -48,6 +48,8 @@ class Context:
         images_seen: training examples so far, over all processes: the clock of schedules and of the history.
         steps: training steps so far; one generator update is one step, whatever the number of optimizers and of batches.
         track: shows the loops of samplers and metrics; who has a terminal sets it.
+        counts: how many examples of the present batch this process has, and all of them; None where each has as many as this one.
+            0 here is a stand-in that does not count.
         doing: called with what the loops that follow belong to.
         note: called with a line for a person.
     """
@@ -55,6 +57,7 @@ class Context:
     draws: StepDraws | None = None
     images_seen: int = 0
     steps: int = 0
+    counts: tuple[int, int] | None = None
     track: Track = untracked
     doing: Callable[[str], None] = untold
     note: Callable[[str], None] = untold

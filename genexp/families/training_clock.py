@@ -89,6 +89,11 @@ class TrainingClock(LightningModule, ABC):
         """Whether the last training batch completed a training step, so that no gradient is pending."""
         return self.images_pending == 0
 
+    @property
+    def pending_values(self) -> dict[str, Tensor]:
+        """By name, what a batch gave whose values are to be logged with its training step's; scalars."""
+        return {}
+
     def completes_step(self, batch_idx: int) -> bool:
         """Whether this batch is the last of its training step: every ``batches_per_step``-th, or an epoch's last."""
         return (batch_idx + 1) % self.batches_per_step == 0 or self.trainer.is_last_batch
@@ -98,9 +103,19 @@ class TrainingClock(LightningModule, ABC):
         first = batch_idx - batch_idx % self.batches_per_step
         return min(self.batches_per_step, int(min(self.trainer.num_training_batches, 2**62)) - first)
 
+    def counts(self, x: Tensor) -> tuple[int, int]:
+        """How many examples of the batch ``x`` this process has, and all of them; see :class:`Context`."""
+        return self.context.counts or (len(x), len(x) * self.trainer.world_size)
+
+    def weight(self, x: Tensor) -> float:
+        """By which a mean over the batch ``x`` is multiplied, so that the mean over the processes is that over all examples: 1
+        where all have equally many."""
+        here, everywhere = self.counts(x)
+        return here * self.trainer.world_size / everywhere
+
     def count(self, x: Tensor, batch_idx: int) -> None:
-        """Advance the clock by the batch ``x`` (of the same size on every process)."""
-        images = len(x) * self.trainer.world_size
+        """Advance the clock by the batch ``x``."""
+        _, images = self.counts(x)
         self.images_seen += images
         self.images_pending += images
         if self.completes_step(batch_idx):
@@ -115,7 +130,9 @@ class TrainingClock(LightningModule, ABC):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         x, y = batch
-        losses = self.reduce(self.loss(x, y))
+        losses, weight = self.reduce(self.loss(x, y)), self.weight(x)
+        if weight != 1:
+            losses = {name: value * weight for name, value in losses.items()}
         self.count(x, batch_idx)
         self._share = 1 / self.batches_of_step(batch_idx)
         losses["loss"] = losses["loss"] * self.trainer.accumulate_grad_batches  # by which Lightning divides it
@@ -127,11 +144,11 @@ class TrainingClock(LightningModule, ABC):
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, y = batch
+        # a float: of whole numbers Lightning rounds the mean over the processes down
+        size = float(self.counts(x)[0])
         for name, value in self.reduce(self.loss(x, y)).items():
             # not to the loggers: the history gives them every value once, with the images seen
-            self.log(
-                f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x), logger=False
-            )
+            self.log(f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=size, logger=False)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer_factory(self.parameters())

@@ -51,6 +51,7 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
     ) -> None:
         super().__init__(**base)
         at_least(0, beta=beta, temperature=temperature)
+        at_least(1, latent_dim=latent_dim)
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
         self.observation = made_by(observation, levels=self.levels)
         self.encoder = made_by(encoder, **common)
@@ -112,7 +113,9 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
         by value, so that it may do so before the backward pass."""
         losses = super().training_step(batch, batch_idx)
         (z, codes), self._latents = self._latents, None
-        self.codebook.observe(z, codes, self.noise(len(z), *self.grid))
+        noise = self.noise(len(z), *self.grid)
+        here, _ = self.counts(z)  # none of a stand-in
+        self.codebook.observe(z[:here], codes[:here], noise[:here])
         if self.at_boundary:
             self.codebook.update()
         return losses

@@ -46,10 +46,14 @@ class StepDraws:
         parts: what the draws are for, e.g. ``"draws", step``.
         rank, world: this process and the number of processes; it has the rows ``[rank::world]``.
         before: rows of the step that came in earlier parts, over all processes.
+        examples: rows of this part, over all processes, where these do not have equally many; None where they do.
     """
 
-    def __init__(self, seed: int, *parts: str | int, rank: int, world: int, before: int = 0) -> None:
+    def __init__(
+        self, seed: int, *parts: str | int, rank: int, world: int, before: int = 0, examples: int | None = None
+    ) -> None:
         self.seed, self.parts, self.rank, self.world, self.before = seed, parts, rank, world, before
+        self.examples = examples
         self._calls = 0
 
     def _generator(self, device: torch.device) -> torch.Generator:
@@ -68,7 +72,8 @@ class StepDraws:
         self, draw: Callable[..., Tensor], n: int, shape: Sequence[int], device: torch.device, dtype: torch.dtype
     ) -> Tensor:
         row = torch.Size(shape).numel()
-        rows = self.before + n * self.world
+        uneven = self.examples is not None and n == len(range(self.rank, self.examples, self.world))
+        rows = self.before + (self.examples if uneven else n * self.world)
         # torch.randn on a CPU treats the last 16 numbers apart: with 16 more, no row depends on how many follow it
         drawn = draw(rows * row + 16, generator=self._generator(device), device=device, dtype=dtype)
         return drawn[: rows * row].view(rows, *shape)[self.before + self.rank :: self.world]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from genexp import __version__
 from genexp.record import small_files
 from genexp.record.errors import ConfigError
+from genexp.record.interpolations import with_recorded
 from genexp.record.owner import beating, fate, this_process
 from genexp.record.provenance import environment, now, write_atomically
 from genexp.record.weights import Measured
@@ -92,8 +93,11 @@ class RunFolder:
         return small_files.read_history(self.history)
 
     def config(self) -> DictConfig:
-        """The config as composed, interpolations included: paths from the environment are found anew."""
-        return small_files.read_config(self.config_file)
+        """The config as composed, interpolations included, but for those that would read anything of this machine: see
+        :mod:`genexp.record.interpolations`. Paths to the data are found anew."""
+        config = small_files.read_config(self.config_file)
+        is_recorded = self.config_file.with_name("resolved.yaml").is_file()
+        return with_recorded(config, self.resolved() if is_recorded else {})
 
     def resolved(self) -> dict[str, Any]:
         """The config as it was, interpolations resolved."""

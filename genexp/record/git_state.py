@@ -3,14 +3,13 @@ configuration is executed."""
 
 import hashlib
 import os
-import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genexp.record.secrets import URL
+from genexp.record.secrets import mask
 
 TIMEOUT_S = 20
 LARGEST = 1 << 26
@@ -33,12 +32,6 @@ ENVIRONMENT = {
     "LC_ALL": "C",
 }
 DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
-
-
-SECRET_LINE = re.compile(
-    r"""(?im)^([-+ ].*?(?:api_?key|passw(?:or)?d|secret|token|private_key|access_key|credentials)["']?\s*[:=]\s*)\S.*$"""
-)
-"""A line of a patch that sets what is called like a secret."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def git_state(where: Path, modules: Sequence[str]) -> GitState:
     lines = [f"{_hashed(root / name)}  {name!a}\n" for name in names[:MOST]]
     more = [f"and {len(names) - MOST:,} more\n"] if len(names) > MOST else []
     about = {"root": str(root), "commit": commit, "dirty": bool(patch)}
-    return GitState(about, _without_secrets(patch), "".join(lines + more))
+    return GitState(about, mask(patch), "".join(lines + more))
 
 
 def _git(where: Path, config: dict[str, str], *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
@@ -127,8 +120,3 @@ def _hashed(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return f"{'unreadable':64}"
-
-
-def _without_secrets(patch: str) -> str:
-    """The patch with what looks like a secret masked."""
-    return SECRET_LINE.sub(r"\1***", URL.sub("://***@", patch))

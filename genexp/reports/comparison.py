@@ -20,6 +20,7 @@ from genexp.record.small_files import DamagedFile
 from genexp.record.values import is_nll, words
 from genexp.reports.output import check_output, writing
 from genexp.reports.tables import ARROWS, figure, protocol_text
+from genexp.terminal import bold
 
 NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
 """Parts of the config, and groups, that do not distinguish two configurations."""
@@ -272,9 +273,9 @@ def _tables(heads: list[str], lines: list[list[str]], labels: int, width: int) -
         shown = [*range(labels), *part]
         table = Table()
         for i in shown:
-            table.add_column(heads[i].replace("[", r"\["), justify="left" if i < labels - 1 else "right", no_wrap=True)
+            table.add_column(heads[i], justify="left" if i < labels - 1 else "right", no_wrap=True)
         for cells in lines:
-            table.add_row(*(f"[bold]{cells[i]}[/bold]" if cells[i].endswith("*") else cells[i] for i in shown))
+            table.add_row(*(bold(cells[i]) if cells[i].endswith("*") else cells[i] for i in shown))
         tables.append(table)
     return tables
 

@@ -27,11 +27,14 @@ def plot(paths: Sequence[str], what: str, output: str | None, console: Console) 
     Raises:
         ConfigError: there is no such plot, the runs have no such values, or the file cannot be written.
     """
+    from matplotlib import rc_context
+
     check_choice("--plot", what, list(PLOTS))
     find_runs(paths)  # a folder that is none is told before the plot that would go there
     path = check_output("--output", Path(paths[0]) / f"{what}.png" if output is None else output)
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--output {path}: its name must end in one of {', '.join(FORMATS)}")
-    with writing("--output", path):
+    # names are no formulas, whatever they hold
+    with writing("--output", path), rc_context({"text.parse_math": False}):
         PLOTS[what](gather(paths, console), path, console)
     console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

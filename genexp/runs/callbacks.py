@@ -1,6 +1,7 @@
 """The callbacks of every run, in the order in which they act."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pytorch_lightning import Callback
@@ -13,12 +14,14 @@ from genexp.callbacks.clock import Clock
 from genexp.callbacks.collapse import Collapse
 from genexp.callbacks.curves import Curves
 from genexp.callbacks.ema import EMA
+from genexp.callbacks.finite import Finite
 from genexp.callbacks.history import History
 from genexp.callbacks.measure import Monitors
 from genexp.callbacks.progress import RunProgress
 from genexp.callbacks.pruning import Pruning
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
+from genexp.callbacks.untrained import Untrained
 from genexp.families.base import GenerativeModule
 from genexp.record.folder import RunFolder
 from genexp.runs.monitoring import Monitoring
@@ -52,16 +55,20 @@ def make_callbacks(
         seed: of the run.
         epoch_images: examples of an epoch; None if not known.
         monitor_every_images: between two measurements of the monitors.
-        trial: of a study that looks at validation values: ``storage``, ``study``, ``number``, ``metric``; None of none.
+        trial: of a study that looks at validation values: ``storage``, ``study``, ``number``, ``metric``, ``allow_targets``; None
+            of none.
     """
     total = planned_images(vars(training), model.batches_per_step, epoch_images)
     collapse = Collapse(**training.collapse) if training.collapse is not None else None
     mode = monitoring.directions.get(training.monitor, "min")
-    callbacks: list[Callback] = [Clock(seed, training.max_images, training.max_steps, training.max_epochs)]
+    averaging = training.ema_decay, training.ema_half_life_images
+    average = EMA(*averaging) if averaging != (None, None) else None
+    finite = Finite(average)
+    callbacks: list[Callback] = [Clock(seed, training.max_images, training.max_steps, training.max_epochs), finite]
     if monitoring.names:
         callbacks.append(Monitors(monitoring.measure, monitoring.names, monitor_every_images))
     callbacks += [
-        History(folder.history, training.log_every_steps, collapse and collapse.look),
+        History(folder.history, training.log_every_steps, finite, collapse and collapse.look),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         grid,
         Curves(folder.history, folder.path / "curves.png"),
@@ -78,15 +85,30 @@ def make_callbacks(
                 check_on_train_epoch_end=False,  # but before the checkpoint, which keeps the count
             )
         )
-    averaging = training.ema_decay, training.ema_half_life_images
-    if averaging != (None, None):
-        callbacks.append(EMA(*averaging))
+    if not model.players:
+        callbacks.append(Untrained(seed, partial(tell, folder, console)))
+    if average is not None:
+        callbacks.append(average)
     if trial is not None:
         from genexp.runs.optuna_trial import open_trial  # needs Optuna
 
         opened, reported = (None, set()) if rank_zero_only.rank else open_trial(trial)
         callbacks.append(Pruning(opened, trial["metric"], reported))
     checkpoints = Checkpoints(
-        folder.checkpoints, training.monitor, mode, collapse, training.checkpoint_every_minutes, stop, training.end
+        folder.checkpoints,
+        training.monitor,
+        mode,
+        collapse,
+        training.checkpoint_every_minutes,
+        finite,
+        stop,
+        training.end,
     )
     return [*callbacks, checkpoints], checkpoints
+
+
+def tell(folder: RunFolder, console: Console, line: str | None) -> None:
+    """Show a line, and keep it as ``warning`` in ``status.json``; None takes it back."""
+    if line is not None:
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+    folder.set_status("running", warning=line)

@@ -2,15 +2,29 @@
 
 from typing import Any
 
+from pytorch_lightning import Callback, LightningModule, Trainer
+
 from genexp.callbacks.collapse import TrainingCollapsed
-from genexp.callbacks.history import TrainingDiverged
+from genexp.callbacks.finite import TrainingDiverged
 from genexp.callbacks.stop import Stop
+from genexp.record.errors import ConfigError
 from genexp.runs.assemble import Assembled
-from genexp.runs.resume import batches_done
+from genexp.runs.resume import batches_done, is_over
+
+
+class FirstCause(Callback):
+    """Keeps what ended the training, which another callback that fails while it cleans up must not hide. Stands before all
+    others."""
+
+    def __init__(self) -> None:
+        self.exception: BaseException | None = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.exception = exception
 
 
 def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict[str, Any]] | None) -> None:
-    """Train until the first of the limits.
+    """Train until the first of the limits; not at all where one is already reached.
 
     Args:
         run: its parts.
@@ -20,17 +34,32 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
 
     Raises:
         TrainingDiverged, TrainingCollapsed: training cannot go on; says where the last good checkpoint is.
+        ConfigError: a callback of the config ended it before it began.
     """
     trainer, path = run.trainer, None
     trainer.loggers = loggers
+    trainer.datamodule = run.data  # for the samples, also where other processes train or nothing is left to train
     if resumed is not None:
         path, state = resumed
-        if state["callbacks"]["Checkpoints"]["is_end"] == run.training.end:
-            trainer.datamodule = run.data  # for the samples
+        if is_over(state, run.training):
+            run.checkpoints.keep_best()
             return
         run.data.skip(*batches_done(state))
+    cause = FirstCause()
+    trainer.callbacks.insert(0, cause)
     try:
         with stop.deferred():
             trainer.fit(run.model, datamodule=run.data, ckpt_path=path, weights_only=True)
-    except (TrainingDiverged, TrainingCollapsed) as error:
-        raise type(error)(f"{error}; {run.checkpoints.last_good()}") from error
+        if not run.checkpoints.has_any():  # the model itself may have been trained in other processes
+            raise ConfigError("trainer.callbacks: training was stopped before its first step")
+    except BaseException as error:
+        first = cause.exception or error
+        if first is not error:
+            first.add_note(f"and then {type(error).__name__}: {error}")
+        if isinstance(first, TrainingDiverged):
+            raise TrainingDiverged(f"{first}; {run.checkpoints.newest()}") from first
+        if isinstance(first, TrainingCollapsed):
+            raise TrainingCollapsed(f"{first}; {run.checkpoints.last_good()}") from first
+        if first is error:
+            raise
+        raise first from None

@@ -1,5 +1,6 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
+import os
 import shlex
 import sys
 import time
@@ -25,9 +26,10 @@ from genexp.runs.evaluate import compute, records
 from genexp.runs.fit import fit
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
-from genexp.runs.resume import check_same, last_good
+from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
 from genexp.runs.slurm import is_restarted, requeue
-from genexp.runs.train_config import Training, logging_of
+from genexp.runs.train_config import logging_of
+from genexp.terminal import bold
 from genexp.tracking import wandb_logger
 
 
@@ -73,8 +75,9 @@ def train(
                 )
             stored = RunFolder.existing(folder.path).config()
             check_same(stored, config, str(folder.path))
-            if state == "done" and Training.of(stored).end == Training.of(config).end:
-                console.print(f"[bold]{folder.path}[/bold] is done", highlight=False, soft_wrap=True)
+            if state == "done" and is_finished(folder, stored, config) and is_evaluated(folder, stored, config):
+                images = f" ({int(rows[-1]['images']):,} images)" if (rows := folder.rows()) else ""
+                console.print(bold(str(folder.path), f" is done{images}"), soft_wrap=True)
                 return
         try:
             _train(config, folder, overrides, choices, console, stop)
@@ -99,18 +102,22 @@ def _train(
         first_stage.adopt(config, run.model)
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
+    entries["cwd"] = os.getcwd()
     if is_begun:
         folder.rows()  # refused while nothing is changed, if they are damaged
         folder.recorded()
-        if before and entries["data_checksums"] != before.get("data_checksums"):
-            raise ConfigError(f"data={run.data.name}: not the data that the run in {folder.path} was trained on")
+        if before:
+            _check_data(entries["data_checksums"], before.get("data_checksums") or {}, run.data.name, folder, console)
         images = resumed[1]["images_seen"] if resumed else 0
         again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
         entries |= {name: before[name] for name in ("started", "command") if name in before}
         entries |= {"error": None, "trace": None}
         entries["resumed"] = [*before.get("resumed", []), again]
         where = resumed[0] if resumed else "there is no checkpoint yet"
-        console.print(f"  continues from {images:,} images ({where})", highlight=False, soft_wrap=True)
+        line = f"  continues from {images:,} images ({where})"
+        if resumed and is_over(resumed[1], run.training):
+            line = f"  {folder.path} is done ({images:,} images); it is evaluated ({where})"
+        console.print(line, highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
     loggers: list[Any] = []
     failed = True
@@ -119,7 +126,7 @@ def _train(
     try:
         loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
         wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
-        console.print(f"[bold]{folder.path}[/bold]  {_describe(run.model, run.data)}", highlight=False, soft_wrap=True)
+        console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
         started = time.monotonic()
         try:
             fit(run, loggers, stop, resumed)
@@ -139,7 +146,7 @@ def _train(
         raise
     except Pruned as pruned:
         folder.settle("pruned", reason=pruned.reason)
-        console.print(f"[bold]{folder.path}[/bold] pruned: {pruned.reason}", highlight=False, soft_wrap=True)
+        console.print(bold(str(folder.path), f" pruned: {pruned.reason}"), soft_wrap=True)
         failed = False
     except Exception as error:
         folder.settle("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
@@ -147,6 +154,28 @@ def _train(
     finally:
         offline = wandb_logger.offline_part(settings, record, folder, list(config.allow_targets))
         wandb_logger.finish(loggers, folder, failed, console, offline)
+
+
+def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:
+    """Refuse to continue with other training data; what a model is only measured on may change with a word.
+
+    Args:
+        new, old: checksums of the splits, now and when the run began.
+        name: of the data.
+        folder: of the run.
+        console: where to write.
+
+    Raises:
+        ConfigError: the training data differ.
+    """
+    changed = [split for split in SPLITS if new[split] != old.get(split)]
+    if "train" in changed:
+        raise ConfigError(
+            f"data={name}: not the data that the run in {folder.path} was trained on: the split train has changed"
+        )
+    if changed:
+        text = f"the {' and '.join(changed)} data changed since the run began: values on them measure something else"
+        console.print(f"  {text}", highlight=False, soft_wrap=True)
 
 
 def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
@@ -176,6 +205,5 @@ def judge(config: DictConfig, records: list[dict[str, Any]], overrides: list[str
         return None
     published = OmegaConf.to_container(config.published, resolve=True)
     word, line = verdict(published, values[0], changed_settings(overrides))
-    text = f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(bold(word, f"  {published['paper']}, {published['table']}: {line}"), soft_wrap=True)
     return word

@@ -21,6 +21,7 @@ from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.normalisation import synchronised, unsynchronised
 from genexp.record.checkpoint import AtomicCheckpointIO, verify
 from genexp.record.errors import ConfigError, check_choice
+from genexp.runs.settings import PRECISIONS
 from genexp.runs.train_config import Training
 
 ALWAYS: dict[str, Any] = {
@@ -33,7 +34,6 @@ ALWAYS: dict[str, Any] = {
     "logger": False,  # a run that has begun sets its own
 }
 """Settings of every trainer."""
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -191,6 +191,28 @@ def check_trainer(
     is_slow = settings["precision"] == "bf16-mixed" and trainer.strategy.root_device.type == "cpu"
     if is_slow and not torch.cpu._is_avx512_bf16_supported():
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
+
+
+def tell_of_stand_in(
+    trainer: Trainer, model: GenerativeModule, examples: int, batch_size: int, console: Console
+) -> None:
+    """Say where several processes do not learn quite what one would: an epoch's last batch has fewer examples than there are
+    processes, and batch normalisation counts a stand-in too.
+
+    Args:
+        trainer: knows how many processes there are.
+        model: to be trained.
+        examples: of an epoch.
+        batch_size: of each process.
+        console: where to write.
+    """
+    rest = examples % (batch_size * trainer.world_size)
+    if 0 < rest < trainer.world_size and has_batch_norm(model):
+        console.print(
+            f"  the last batch of an epoch has {rest} example{'s' * (rest > 1)} for {trainer.world_size} processes: batch "
+            "normalisation counts one of them more than once there; another training.batch_size avoids it",
+            style="dim",
+        )
 
 
 def check_clipping(norm: Any, model: GenerativeModule) -> None:

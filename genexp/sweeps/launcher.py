@@ -19,6 +19,7 @@ from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.sweeps.job import record_failure
 from genexp.sweeps.process import PARENT, arguments
+from genexp.terminal import harmless
 
 TICK_S = 0.1
 LAST_LINES = 10
@@ -55,7 +56,7 @@ class RunningJob:
         whole = new if is_last else new[: new.rfind(b"\n") + 1]
         self._shown += len(whole)
         for line in whole.decode(errors="replace").splitlines():
-            print(f"{self.label}{line}", flush=True)
+            print(f"{self.label}{harmless(line)}", flush=True)
 
     def settle(self, stopped_by: int | None, seconds: float) -> str | None:
         """After the end: make sure that the folder tells of it.

@@ -11,6 +11,7 @@ from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.reports.plots import plot
 from genexp.sweeps.job import CONFIG_ERROR, Job
+from genexp.terminal import bold
 
 NOT_BEGUN = "not begun"
 GONE = {
@@ -76,7 +77,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: S
     twins = sum(job.action == "twin" for job in jobs)
     parts = [f"{n} {state}" for state, n in count.items() if n]
     parts += [f"{skipped} skipped (done before)"] * bool(skipped) + [f"{twins} named twice"] * bool(twins)
-    console.print(f"[bold]{folder}[/bold]: {', '.join(parts) or 'nothing to do'}")
+    console.print(bold(str(folder), f": {', '.join(parts) or 'nothing to do'}"))
     failed = {name: o for name, o in ended.items() if o.state == "failed"}
     for name, end in failed.items():
         log = end.folder.path / "log.txt"

@@ -1,5 +1,7 @@
 """The order of batches: a function of (seed, epoch), cut alike for any number of processes."""
 
+from functools import partial
+
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -35,10 +37,13 @@ def test_processes_share_every_global_batch(n):
     shards = [batches(n=n, rank=rank, world=3) for rank in range(3)]
     assert {len(shard) for shard in shards} == {len(TrainingOrder(n, 10, 0, 0, 3))}
     for number, keys in enumerate(zip(*shards, strict=True)):
-        assert len({len(key.index) for key in keys}) == 1
-        joined = torch.stack([key.index for key in keys], dim=1).flatten()
-        assert joined.tolist() == single[number].index[: len(joined)].tolist()
-    assert len({i for shard in shards for i in indices(shard)}) == n // 3 * 3
+        whole = torch.full((30,), -1)
+        for rank, key in enumerate(keys):
+            here, everywhere = TrainingOrder(n, 10, 1, rank, 3).counts(number)
+            assert len(key.index) == max(here, 1) and everywhere == len(single[number].index)
+            whole[rank : 3 * here : 3] = key.index[:here]
+        assert whole[whole >= 0].tolist() == single[number].index.tolist()
+    assert sorted({i for shard in shards for i in indices(shard)}) == list(range(n))
 
 
 def test_skip_leaves_out_the_start_of_its_epoch_only():
@@ -63,6 +68,15 @@ def test_fixed_order_serves_every_example_once():
     shards = [FixedOrder(23, 5, rank, 2) for rank in range(2)]
     assert [len(shard) for shard in shards] == [3, 3]
     assert sorted(indices([*shards[0], *shards[1]])) == list(range(23))
+
+
+@pytest.mark.parametrize("order", [FixedOrder, partial(TrainingOrder, seed=0)], ids=["fixed", "training"])
+def test_a_process_without_an_example_is_served_one_that_does_not_count(order):
+    """So that all processes have the same number of batches, and none waits for another."""
+    shards = [order(n=11, batch_size=5, rank=rank, world=2) for rank in range(2)]
+    assert [[len(key.index) for key in shard] for shard in shards] == [[5, 1], [5, 1]]
+    assert [[shard.counts(number) for number in range(2)] for shard in shards] == [[(5, 10), (1, 1)], [(5, 10), (0, 1)]]
+    assert list(shards[1])[1].index.tolist() == list(shards[0])[1].index.tolist()
 
 
 def test_too_few_examples_for_the_processes():

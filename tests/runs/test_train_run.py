@@ -96,7 +96,7 @@ def test_conditional_training_and_sampling(genexp, finished):
 
 def test_a_diverging_run_fails_with_a_status(genexp, tiny):
     code, _, err = genexp(*tiny("vae", "name=a", "model.optimizer.lr=1e30"))
-    assert code == 1 and "diverged" in err
+    assert code == 3 and "diverged" in err
     status = genexp.json("outputs/a/status.json")
     assert status["state"] == "failed" and "train/loss is" in status["error"]
 

@@ -13,12 +13,13 @@ from genexp.ranges import at_least
 
 @dataclass
 class Batch:
-    """Real examples as reals ``(B, *shape)``, labels ``(B,)`` or None, and latents for the discriminator's update and each
-    of the generator's ``(B, R, latent_dim)``."""
+    """Real examples as reals ``(B, *shape)``, labels ``(B,)`` or None, latents for the discriminator's update and each
+    of the generator's ``(B, R, latent_dim)``, and the weight of its means among those of other processes."""
 
     real: Tensor
     y: Tensor | None
     z: Tensor
+    weight: float = 1.0
 
 
 class AdversarialModule(PlayersModule):
@@ -89,6 +90,7 @@ class AdversarialModule(PlayersModule):
         the generator's update, on the batches of the last one. Returns the means over the step, and nothing before its end."""
         x, y = batch
         self._batches.append(self.batch(x, y, self.generator_batches))
+        self._batches[-1].weight = self.weight(x)
         self.count(x, batch_idx)
         size = self._batches_of_update(batch_idx)
         ends_update = len(self._batches) == size
@@ -104,13 +106,13 @@ class AdversarialModule(PlayersModule):
     def _criticise(self, batch: Batch, size: int, last: bool, kept: bool) -> Tensor:
         """Add the discriminator's gradient on a batch, one of ``size``, the ``last`` of an update or not. Returns the fakes,
         with their graph if they are ``kept`` for the generator."""
-        self.active_optimizer, self._share = 1, 1 / size
+        self.active_optimizer, self._share = 1, batch.weight / size
         with torch.set_grad_enabled(kept):
             fake = self.generator(batch.z[:, 0], batch.y)
         terms, noted = self.losses_of_discriminator(batch, fake.detach(), self.updates)
         with self.syncing(last):
             self.manual_backward(sum(self.reduce(terms).values()))
-        self.note(terms | noted)
+        self.note(terms | noted, batch.weight)
         return fake
 
     def _update_both(self, fake: Tensor) -> None:
@@ -129,16 +131,16 @@ class AdversarialModule(PlayersModule):
         """The generator's gradient on the batches of the discriminator's last update; ``fake`` is kept from that, if it had one
         batch only. Otherwise its fakes are made again, so that the memory is that of one batch."""
         self.active_optimizer, pieces = 0, len(self._batches) * self.generator_batches
-        self._share = 1 / pieces
         self.discriminator.requires_grad_(False)
         for index, batch in enumerate(self._batches):
+            self._share = batch.weight / pieces
             for draw in range(self.generator_batches):
                 if len(self._batches) > 1 or draw > 0:
                     fake = self.generator(batch.z[:, draw], batch.y)
                 terms = self.losses_of_generator(batch, fake) | self.generator_penalties(batch, draw)
                 with self.syncing(last=index * self.generator_batches + draw == pieces - 1):
                     self.manual_backward(sum(self.reduce(terms).values()))
-                self.note(terms)
+                self.note(terms, batch.weight)
         self.discriminator.requires_grad_(True)
 
     def _update_discriminator(self) -> None:

@@ -32,10 +32,16 @@ class PlayersModule(GenerativeModule):
         """Which optimizer the next backward pass is for."""
         self._logged: dict[str, list[Tensor]] = {}
 
-    def note(self, values: dict[str, Tensor]) -> None:
-        """Keep the means of values of any shape, to be logged for this training step."""
+    def note(self, values: dict[str, Tensor], weight: float = 1.0) -> None:
+        """Keep the means of values of any shape, times the ``weight`` of their batch, to be logged for this training step."""
         for name, value in values.items():
-            self._logged.setdefault(name, []).append(value.detach().mean())
+            mean = value.detach().mean()
+            self._logged.setdefault(name, []).append(mean if weight == 1 else mean * weight)
+
+    @property
+    def pending_values(self) -> dict[str, Tensor]:
+        """By name, what was noted last since :meth:`noted` was called."""
+        return {name: values[-1] for name, values in self._logged.items()}
 
     def noted(self) -> dict[str, Tensor]:
         """The mean of what was noted since the last call, by name."""

@@ -7,35 +7,37 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class _Mean(torch.autograd.Function):
-    """Mean over the processes. Its gradient is the sum over them of what each does with it, of which each gets a share."""
+class _Sum(torch.autograd.Function):
+    """Sum over the processes. Its gradient is the sum over them of what each does with it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         total = x.clone()
         distributed.all_reduce(total)
-        return total / distributed.get_world_size()
+        return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _Mean.apply(grad)
+        return _Sum.apply(grad)
 
 
 class SyncedBatchNorm(_BatchNorm):
     """Batch normalisation of ``(B, F, ...)`` by the mean and variance over the batches of all processes, on any device.
 
-    ``B`` must be the same on every process. It has the parameters and buffers of PyTorch's layer."""
+    ``B`` may differ between processes. It has the parameters and buffers of PyTorch's layer."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
         axes, shape = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
-        mean = _Mean.apply(x.mean(axes))
+        features = x.shape[1]
+        local = torch.cat([x.sum(axes), x.new_tensor([x.numel() // features])])
+        total, n = _Sum.apply(local).split([features, 1])
+        mean = total / n
         centred = x - mean.view(shape)
-        var = _Mean.apply((centred**2).mean(axes))
+        var = _Sum.apply((centred**2).sum(axes)) / n
         with torch.no_grad():
-            n = x.numel() // x.shape[1] * distributed.get_world_size()
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), self.momentum)
             self.num_batches_tracked += 1
