@@ -1,24 +1,12 @@
-"""The command ``genexp`` and its verbs. Only what a verb needs is imported, when it is needed."""
+"""The command ``genexp`` and its verbs. Only what a verb needs is imported, when it is needed; and nothing that takes long before
+:func:`main` listens, so that whoever interrupts a command that is starting is told so in one line."""
 
-import argparse
-import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from rich.console import Console
-
-from genexp.command_line import name_of_sweep, options_first, take_up_config_dir, without_config_dir
-from genexp.record.errors import ConfigError, nearest
-from genexp.record.folder import RunFolder
-from genexp.runs.first_stage import insert
-from genexp.runs.hydra_errors import explain, one_line
-from genexp.runs.train_config import check
-from genexp.sweeps.job import CONFIG_ERROR, record_failure
-from genexp.sweeps.process import die_with_parent
+from genexp.task import Task, console, exit_code
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -40,9 +28,35 @@ Examples
 Each verb explains itself with --help. Without a verb, options and overrides go to train."""
 
 
+COMPOSED = ("train", "evaluate", "sample")
+"""Verbs whose words Hydra reads."""
+
+
 def main() -> None:
     """Entry point of the console script."""
-    die_with_parent()
+    try:
+        from genexp.sweeps.process import die_with_parent
+        from genexp.terminal import lasting_streams
+
+        die_with_parent()
+        with lasting_streams():
+            _main()
+    except KeyboardInterrupt:
+        end_interrupted()
+
+
+def end_interrupted() -> NoReturn:
+    """The end of a command that was interrupted. A second Ctrl-C, or one that a module notices while it goes, changes nothing."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("genexp: error: interrupted", file=sys.stderr, flush=True)
+    sys.exit(130)
+
+
+def _main() -> None:
+    from genexp.record.errors import ConfigError
+
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train_verb,
         "repeat": _repeat,
@@ -54,16 +68,12 @@ def main() -> None:
     }
     try:
         _run(sys.argv[1:], verbs)
-        sys.stdout.flush()
     except ConfigError as error:
         _fail(str(error), 2)
     except FloatingPointError as error:
+        from genexp.runs.hydra_errors import one_line
+
         _fail(one_line(error), exit_code(error))
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except BrokenPipeError:  # as under `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
 
 
 def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) -> None:
@@ -78,86 +88,41 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
         return
     if arguments[0].startswith("-") or "=" in arguments[0]:
         arguments.insert(0, "train")
+    from genexp.command_line import check_options, take_up_config_dir
+    from genexp.record.errors import ConfigError, nearest
+
     verb, *rest = arguments
     if verb not in verbs:
         raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
+    if verb in COMPOSED:
+        check_options(rest)
     take_up_config_dir(rest)
     verbs[verb](rest)
 
 
 def _fail(line: str, code: int) -> NoReturn:
     """One line on stderr, and the end."""
-    print(f"genexp: error: {line}", file=sys.stderr)
+    from genexp.terminal import harmless
+
+    print(f"genexp: error: {harmless(line)}", file=sys.stderr)
     sys.exit(code)
-
-
-def exit_code(error: Exception) -> int:
-    """2 for what is the user's input, the error's own where it has one, as a training that diverged has 3, and else 1."""
-    return CONFIG_ERROR if isinstance(error, ConfigError) else getattr(error, "exit_code", 1)
-
-
-def console() -> Console:
-    """Rich output, wide enough for a table where there is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=170)
-
-
-class Task:
-    """What Hydra calls with each composed config; launchers that run jobs elsewhere can pickle it.
-
-    Args:
-        verb: train, evaluate or sample.
-        command: the command line, as Lightning must find it when it starts further processes.
-    """
-
-    def __init__(self, verb: str, command: list[str]) -> None:
-        self.verb, self.command = verb, command
-        self.jobs = 0
-        self.is_sweep = False
-        self.begun: set[str] = set()
-        self.failures: list[Exception] = []
-
-    def __call__(self, config: Any) -> None:
-        """Tell of a failure when it happens, record it, and let a multirun go on."""
-        from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
-
-        sys.argv = self.command
-        self.jobs += 1
-        hydra = HydraConfig.get()
-        self.is_sweep = hydra.mode == RunMode.MULTIRUN
-        folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
-        before = folder.status()
-        if self.verb == "train" and str(folder.path) in self.begun:  # a launcher pickles the task with a requeued job
-            config.resume = True
-        self.begun.add(str(folder.path))
-        if os.getcwd() not in sys.path:  # in a launcher's worker
-            sys.path.insert(0, os.getcwd())
-        die_with_parent()
-        parent = os.getppid()
-        try:
-            {"train": _train, "evaluate": _evaluate, "sample": _sample}[self.verb](config)
-        except SystemExit as end:
-            if multiprocessing.parent_process() is not None and os.getppid() != parent:
-                os._exit(end.code)  # a worker of joblib would wait for jobs of a sweep that is gone
-            raise
-        except Exception as error:
-            if "GENEXP_TRACE" in os.environ:
-                raise
-            print(f"genexp: error: {one_line(error)}", file=sys.stderr)
-            self.failures.append(error)
-            if self.verb == "train" and self.is_sweep:
-                record_failure(folder, before, "failed", one_line(error), exit_code=exit_code(error))
 
 
 def _hydra(verb: str, arguments: list[str]) -> None:
     """Let Hydra compose the verb's config and run it, once per job; errors become one line each."""
     import hydra
+    from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.plugins import Plugins
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_first
+    from genexp.record.errors import ConfigError
+    from genexp.runs.hydra_errors import explain
+    from genexp.sweeps.config_files import CheckedFiles
     from genexp.sweeps.grid import GridSweeper
+    from genexp.sweeps.job import CONFIG_ERROR
     from genexp.sweeps.launcher import SubprocessLauncher
     from genexp.sweeps.optuna import OptunaSweeper
     from genexp.sweeps.random import RandomSweeper
@@ -166,10 +131,13 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
+    SourcesRegistry.instance().types[CheckedFiles.scheme()] = CheckedFiles
     task = Task(verb, sys.argv)
-    arguments = options_first(arguments)
+    arguments = literal_names(options_first(arguments))
     if verb == "train":
         arguments += name_of_sweep(arguments)
+        if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
+            check_outputs()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:
@@ -178,35 +146,20 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         if "GENEXP_TRACE" in os.environ:
             raise
         _fail(explain(error, verb, arguments), 2)
+    except OSError as error:
+        if "GENEXP_TRACE" in os.environ:
+            raise
+        _fail(f"{error.filename or verb}: {error.strerror or error}", 2)
+    except ValueError as error:  # of Hydra, for a group that is set to what is no option
+        if "GENEXP_TRACE" in os.environ or isinstance(error, ConfigError):
+            raise
+        nothing = [word for word in arguments if word.partition("=")[2] in ("null", "")]
+        _fail(": ".join([*nothing[:1], " ".join(str(error).split())]), 2)
     if failures := task.failures:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
         codes = {CONFIG_ERROR if isinstance(e, MissingMandatoryValue) else exit_code(e) for e in failures}
         sys.exit(codes.pop() if codes == {CONFIG_ERROR} or (len(codes) == 1 and not task.is_sweep) else 1)
-
-
-def _train(config: Any) -> None:
-    from hydra.core.hydra_config import HydraConfig
-
-    job = HydraConfig.get()
-    try:
-        insert(config)
-        check(config)
-    except ConfigError:
-        with suppress(OSError):  # holds something, of a run before
-            os.rmdir(job.runtime.output_dir)  # Hydra made it
-        raise
-    folder = RunFolder(os.path.relpath(job.runtime.output_dir))
-    if config.dry_run:
-        from genexp.sweeps.plan import plan_one
-
-        plan_one(config, folder, console())
-        return
-    from genexp.runs.train import train
-
-    overrides = list(job.overrides.task)
-    choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
-    train(config, folder, overrides, choices, console())
 
 
 def _train_verb(arguments: list[str]) -> None:
@@ -215,14 +168,21 @@ def _train_verb(arguments: list[str]) -> None:
     if not runs:
         _hydra("train", arguments)
         return
+    from genexp.command_line import literal_names, without_config_dir
+    from genexp.record.errors import ConfigError
     from genexp.runs.from_folder import resume
 
+    if not (run := runs[-1].removeprefix("run=")).strip():
+        raise ConfigError("run must not be empty: a run folder is needed; is a variable of the shell not set?")
     overrides = [a for a in without_config_dir(arguments) if a not in runs]
-    resume(runs[-1].removeprefix("run="), overrides, console())
+    resume(run, literal_names(overrides), console())
 
 
 def _repeat(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    from genexp.command_line import literal_names, without_config_dir
+    from genexp.record.errors import Parser
+
+    parser = Parser(
         prog="genexp repeat",
         description="Train a recorded run anew, with the config in its folder, and compare the results with its own.",
         epilog="example: genexp repeat outputs/x name=again trainer=cpu",
@@ -232,23 +192,13 @@ def _repeat(arguments: list[str]) -> None:
     options = parser.parse_intermixed_args(without_config_dir(arguments))
     from genexp.runs.from_folder import repeat
 
-    repeat(options.folder, options.overrides, console())
-
-
-def _evaluate(config: Any) -> None:
-    from genexp.runs.evaluate import evaluate
-
-    evaluate(config, console())
-
-
-def _sample(config: Any) -> None:
-    from genexp.runs.sampling.sample import sample
-
-    sample(config, console())
+    repeat(options.folder, literal_names(options.overrides), console())
 
 
 def _compare(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    from genexp.record.errors import Parser
+
+    parser = Parser(
         prog="genexp compare",
         description="One table of several runs: rows are configurations, only what differs is shown; seeds become "
         "mean ± sd; the best of a column is marked *; bounds are marked ≤; values with different protocols "
@@ -284,7 +234,9 @@ def _wandb(arguments: list[str]) -> None:
 
 
 def _published(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    from genexp.record.errors import Parser
+
+    parser = Parser(
         prog="genexp published",
         description="The ledger of published numbers: every config in conf/experiment with a `published` block, and "
         "what was reproduced of it.",

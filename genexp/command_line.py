@@ -1,16 +1,102 @@
 """The words of a command: options may stand anywhere among the overrides, and a user's config folder is taken up."""
 
-import time
+import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from genexp.record.errors import ConfigError
+from genexp.record.errors import ConfigError, check_choice, nearest
 from genexp.record.instantiate import use_config_dir
+from genexp.runs.settings import check_name
+from genexp.sweeps.process import quoted
 
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 """Options of Hydra that a value follows."""
 WITH_OPTIONAL_VALUE = ("--info", "-i")
 """Options that a value may follow."""
 CONFIG_DIR = ("--config-dir", "-cd")
+SWITCHES = (
+    *(
+        "--help",
+        "-h",
+        "--hydra-help",
+        "--version",
+        "--resolve",
+        "--run",
+        "-r",
+        "--multirun",
+        "-m",
+        "--shell-completion",
+        "-sc",
+    ),
+    *("--experimental-rerun",),
+)
+"""Options of Hydra that stand alone."""
+CHOICES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all"))
+"""What may follow an option."""
+TEXTS = ("name", "group", "job_type")
+"""Keys whose values are text, whatever they look like."""
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """Refuse options that Hydra does not have, with the nearest that it has.
+
+    Raises:
+        ConfigError: naming the first, or an option whose value is missing.
+    """
+    known = (*SWITCHES, *WITH_VALUE, *WITH_OPTIONAL_VALUE)
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        if not _is_option(word):
+            continue
+        option, is_given, value = word.partition("=")
+        if option not in known and not (option.startswith("--") and any(k.startswith(option) for k in known)):
+            names = [name for name in known if name.startswith("--") == option.startswith("--")]
+            raise ConfigError(f"{option}: there is no such option.{nearest(option, names)}")
+        if option in WITH_VALUE and not is_given:
+            if not waiting:
+                raise ConfigError(f"{option} needs a value")
+            value = waiting.pop(0)
+        if option in CHOICES:
+            check_choice(option, value, CHOICES[option])
+
+
+def literal_names(arguments: Sequence[str]) -> list[str]:
+    """The words with the values of :data:`TEXTS`, and the entries of ``tags``, in quotes: Hydra takes ``2024_01`` for a number.
+
+    Raises:
+        ConfigError: a name is no name of a folder.
+    """
+    return [_literal(word) for word in arguments]
+
+
+def _literal(word: str) -> str:
+    key, is_given, value = word.partition("=")
+    plain = key.lstrip("+")
+    if not is_given or _is_option(word):
+        return word
+    if plain == "tags" and re.fullmatch(r"\[[^\[\]{}'\"$\\]*\]", value):
+        tags = [tag.strip() for tag in value[1:-1].split(",") if tag.strip()]
+        return word if all(map(_is_text, tags)) else f"{key}=[{','.join(map(quoted, tags))}]"
+    if plain not in TEXTS or value[:1] in ("'", '"') or re.search(r"[,$(){}\[\]\\]", value):
+        return word  # a sweep, an interpolation, or Hydra's own quotes
+    if plain == "name":
+        check_name(value)
+    elif value in ("", "null"):
+        return word
+    return word if _is_text(value) else f"{key}={quoted(value)}"
+
+
+def _is_text(value: str) -> bool:
+    """Whether Hydra's grammar takes a value for text."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        return OverridesParser.create().parse_overrides([f"x={value}"])[0].value() == value
+    except OverrideParseException:
+        return False
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:
@@ -62,7 +148,8 @@ def without_config_dir(arguments: Sequence[str]) -> list[str]:
 
 
 def name_of_sweep(arguments: Sequence[str]) -> list[str]:
-    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one."""
+    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one: with the time, so
+    that :class:`genexp.sweeps.default_name.ClaimName` makes it unique."""
     given = dict(a.split("=", 1) for a in arguments if "=" in a and a[0] != "-")
     option = given.get("sweep", "null")
     if "," in option:
@@ -70,4 +157,19 @@ def name_of_sweep(arguments: Sequence[str]) -> list[str]:
     is_multirun = option != "null" or any(a in ("-m", "--multirun", "hydra.mode=MULTIRUN") for a in arguments)
     if not is_multirun or given.get("hydra.mode") == "RUN" or "name" in given:
         return []
-    return [f"name={time.strftime('%Y%m%d-%H%M%S')}-{'sweep' if option == 'null' else option}"]
+    return [f"name='${{now:%Y%m%d-%H%M%S}}-{'sweep' if option == 'null' else option}'"]
+
+
+def check_outputs() -> None:
+    """Refuse to begin a run where none can be written.
+
+    Raises:
+        ConfigError: ``outputs`` is no folder, or may not be written.
+    """
+    for place in (Path("outputs"), Path(".")):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise ConfigError(f"{place} is not a folder, and the runs go there: rename it, or start elsewhere")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise ConfigError(f"{place.absolute()} may not be written, and the runs go there: start elsewhere")
+            return

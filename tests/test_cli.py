@@ -1,5 +1,6 @@
 """Every wrong input is one clear line with the nearest valid name, a non-zero exit, and leaves nothing behind."""
 
+import signal
 import subprocess
 import sys
 
@@ -46,6 +47,33 @@ WRONG = {
     "sample run=nothing": ["nothing", "holds no run"],
     "compare nothing": ["nothing", "not a folder"],
     "published --config-dir nothing": ["nothing"],
+    "train name=": ["name must not be empty"],
+    "train name=../../x": ["name=../../x", "one folder in outputs/"],
+    "train run=": ["run must not be empty"],
+    "train data.num_workers=abc": ["data.num_workers=abc", "whole number"],
+    "train trial=abc": ["trial=abc"],
+    "train allow_targets=abc": ["allow_targets=abc", "list"],
+    "train model.conditional=maybe": ["model.conditional=maybe", "true or false"],
+    "train model.network.hidden=[0]": ["model.network.hidden=[0]", "at least 1"],
+    "train model.observation.components=-1": ["model.observation.components=-1", "at least 1"],
+    "train model.optimizer.lr=-1": ["model.optimizer.lr=-1", "Invalid learning rate"],
+    "train model.shape=[3]": ["model.shape=[3]", "data.shape=[1, 28, 28]"],
+    "train +foo=1": ["foo", "no such setting"],
+    "train model=null": ["model=null"],
+    "train swep=seeds": ["Did you mean 'sweep'?"],
+    "train -m seed=0,1 training.batch_size=abc": ["training.batch_size=abc"],
+    "train --multirn": ["Did you mean '--multirun'?"],
+    "train model=dcgan metrics=bound": [
+        "metrics=bound",
+        "ImportanceBound",
+        "GAN",
+        "metrics that fit: duality_gap, fidelity",
+    ],
+    "evaluate run=[]": ["run=[]"],
+    "sample": ["run=... is needed"],
+    "sample run=": ["run must not be empty"],
+    "compare --csvv x y": ["Did you mean '--csv'?"],
+    "wandb exprt x": ["Did you mean 'export'?"],
 }
 
 
@@ -56,7 +84,43 @@ def test_wrong_input(genexp, tmp_path, command):
     assert err.startswith("genexp: error: ") and err.count("\n") == 1, err
     for part in WRONG[command]:
         assert part in err
-    assert not list(tmp_path.glob("outputs/*")) and not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "outputs").exists() and not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+WITHOUT_TORCH = (
+    "evaluate run=nosuch",
+    "sample run=nosuch",
+    "train data.num_workers=abc",
+    "train model=dcgan metrics=bound",
+    "train model._target_=genexp.families.vea.VAE",
+    "train model.optimizer.lr=-1",
+)
+
+
+def test_common_refusals_do_not_import_torch():
+    """They are answered in a second, and not in eight."""
+    program = (
+        "import sys, contextlib\nfrom genexp.cli import main\n"
+        f"for command in {WITHOUT_TORCH}:\n"
+        "    sys.argv = ['genexp', *command.split()]\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert end.code == 2, (command, end.code)\n"
+        "    assert 'torch' not in sys.modules, command\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("genexp: error: ") == len(WITHOUT_TORCH), done.stderr
+
+
+def test_an_interrupted_start_is_told_in_one_line(genexp, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genexp.sweeps.process.die_with_parent", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert genexp("train") == (130, "", "genexp: error: interrupted\n")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a second one changes nothing
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_help(genexp):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from genexp.command_line import options_first, without_config_dir
+from genexp.command_line import check_options, literal_names, options_first, without_config_dir
+from genexp.record.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,46 @@ from genexp.command_line import options_first, without_config_dir
 )
 def test_options_come_first_with_their_values(words, ordered):
     assert options_first(words.split()) == ordered.split()
+
+
+@pytest.mark.parametrize(
+    ("word", "literal"),
+    [
+        ("name=2024_01", "name='2024_01'"),
+        ("name=500", "name='500'"),
+        ("name=null", "name='null'"),
+        ("name=a-b.c", "name=a-b.c"),
+        ("name=it's", r"name='it\'s'"),
+        ("name='500'", "name='500'"),
+        ("group=1e3", "group='1e3'"),
+        ("group=null", "group=null"),
+        ("tags=[a,2024_01]", "tags=['a','2024_01']"),
+        ("tags=[a,b]", "tags=[a,b]"),
+        ("seed=500", "seed=500"),
+        ("name=a,b", "name=a,b"),
+    ],
+)
+def test_names_are_text(word, literal):
+    assert literal_names([word]) == [literal]
+
+
+@pytest.mark.parametrize("name", ["", " ", "..", "../../x", "a/b", "/x", "-x", "x" * 300, "a\tb", "a\x1bb"])
+def test_a_name_is_that_of_one_folder(name):
+    with pytest.raises(ConfigError, match="name"):
+        literal_names([f"name={name}"])
+
+
+def test_options_are_known():
+    check_options(["a=1", "-m", "--cfg", "job", "--multi", "--config-dir=x", "b=-"])
+    for words, message in {
+        "--multirn": "--multirn: there is no such option. Did you mean '--multirun'?",
+        "--config-dri x": "Did you mean '--config-dir'?",
+        "--cfg jbo": "--cfg=jbo: must be one of job, hydra, all. Did you mean 'job'?",
+        "--config-dir": "--config-dir needs a value",
+    }.items():
+        with pytest.raises(ConfigError) as error:
+            check_options(words.split())
+        assert message in str(error.value)
 
 
 def test_a_verb_that_composes_nothing_needs_no_config_folder():

@@ -27,9 +27,20 @@ BELOW = {
     "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
     "sweeps": {"runs", "reports", "record", "families"},
     # genexp/*.py
-    "": {"cli", "sweeps", "runs", "tracking", "reports", "callbacks.clock", "record", "families", "command_line"},
+    "": {
+        "cli",
+        "task",
+        "sweeps",
+        "runs",
+        "tracking",
+        "reports",
+        "callbacks.clock",
+        "record",
+        "families",
+        "command_line",
+    },
 }
-FOR_ALL = {"__version__", "ranges"}
+FOR_ALL = {"__version__", "ranges", "terminal"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},

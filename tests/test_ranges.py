@@ -16,6 +16,12 @@ def test_at_least():
         at_least(1, hint=", or null for all", **{"data.limit": 0})
 
 
+def test_each_number_of_a_list_is_looked_at():
+    at_least(1, a=[1, 2], b=(), c=3)
+    with pytest.raises(ValueError, match=r"^a=\[1, 0\]: must be at least 1 each$"):
+        at_least(1, a=(1, 0))
+
+
 def test_positive():
     positive(a=1e-300, b=3)
     for value in (0, -0.5):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from genexp.families.base import GenerativeModule
+from genexp.terminal import harmless
 
 
 class RunProgress(Callback):
@@ -21,7 +22,7 @@ class RunProgress(Callback):
     """
 
     def __init__(self, console: Console, label: str, total_images: int | None, every_seconds: float) -> None:
-        self.console, self.label, self.total, self.every = console, label, total_images, every_seconds
+        self.console, self.label, self.total, self.every = console, harmless(label), total_images, every_seconds
         self._bar: Progress | None = None
         self._next = self._begun = 0.0
         self._first = 0
@@ -31,7 +32,7 @@ class RunProgress(Callback):
         self._begun, self._first = time.monotonic(), pl_module.images_seen
         self._next = self._begun + self.every
         if trainer.is_global_zero and self.console.is_terminal:
-            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
+            columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[text]}")]
             self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
             self._task = self._bar.add_task(self.label, total=self.total, text="")
             self._bar.start()

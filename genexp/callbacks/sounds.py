@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
-from rich.console import Console
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
 from genexp.probability.quantize import mu_law_waveform
+from genexp.terminal import Terminal
 
 ROWS = 8
 """Clips in a picture, at most."""
@@ -67,12 +67,10 @@ def hand_over_sounds(trainer: Trainer, model: GenerativeModule, key: str, paths:
 def _has_soundfile() -> bool:
     if find_spec("soundfile") is not None:
         return True
-    Console(stderr=True).print(
+    Terminal(stderr=True).print(
         "  sounds are not logged: Weights & Biases needs soundfile for them, pip install genexp[sound]; the files are in "
         "the run's folder",
         style="dim",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     return False

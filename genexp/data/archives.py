@@ -6,11 +6,14 @@ import os
 import tarfile
 import tempfile
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from genexp.data.files import RemoteFile, not_found, places
+from genexp.data import bounded
+from genexp.data.files import RemoteFile, check_place, not_found, places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +58,20 @@ def locate_folder(remote: RemoteFolder, root: str | os.PathLike[str] | None) -> 
                 )
             return folder / remote.name
     try:
+        check_place(folders[-1], remote.name)
         return _download(remote, folders[-1])
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         raise not_found(remote, folders, error) from error
 
 
 def read_folder(remote: RemoteFolder, path: Path) -> dict[str, bytes]:
     """The bytes of the files of ``remote`` by their names, as they lie in ``path``; :func:`check` tells whether they are
-    those that were published."""
-    return {name: (path / name).read_bytes() for name in remote.members}
+    those that were published.
+
+    Raises:
+        ValueError: one is no ordinary file or too large; names it.
+    """
+    return {name: bounded.read_bytes(path / name) for name in remote.members}
 
 
 def check(remote: RemoteFolder, contents: Mapping[str, bytes], source: str | Path) -> None:
@@ -83,11 +91,13 @@ def check(remote: RemoteFolder, contents: Mapping[str, bytes], source: str | Pat
 def _download(remote: RemoteFolder, folder: Path) -> Path:
     """The folder appears complete and verified, or not at all."""
     with urllib.request.urlopen(remote.url, timeout=60) as response:
-        archive = io.BytesIO(response.read())
+        archive = io.BytesIO(bounded.read_all(response, f"the download of {remote.url}"))
     wanted, contents = set(remote.members), {}
     with tarfile.open(fileobj=archive) as tar:
         for member in tar:
             path = PurePosixPath(member.name)
+            if member.offset_data + member.size > bounded.LARGEST:
+                raise ValueError(f"the download of {remote.url} holds more than {bounded.LARGEST:,} bytes")
             if member.isfile() and str(path.parent) == remote.inside and path.name in wanted:
                 contents[path.name] = tar.extractfile(member).read()
     check(remote, contents, remote.url)

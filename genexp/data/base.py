@@ -49,6 +49,8 @@ class Data(LightningDataModule, ABC):
     """The modes of the distribution, where they are known and lie apart."""
     stacked_digits: ClassVar[bool] = False
     """Whether every channel of an image shows one of the ten digits, independently of the others."""
+    notes: list[str]
+    """What a person should know of the data, once they are set up, a line each: what is left out, for example."""
 
     def __init__(
         self,
@@ -69,6 +71,10 @@ class Data(LightningDataModule, ABC):
         if self.only_levels not in (None, levels):
             raise ValueError(f"data.levels={levels}: for {name} it must be {self.only_levels}")
         at_least(1, **{"data.batch_size": batch_size, "data.evaluation_batch_size": evaluation_batch_size})
+        at_least(1, **{"data.shape": shape})
+        at_least(0, **{"data.num_workers": num_workers})
+        if num_classes is not None:
+            at_least(1, hint=", or null for data without labels", **{"data.num_classes": num_classes})
         if limit is not None:
             at_least(1, hint=", or null for all training examples", **{"data.limit": limit})
         self.name = name
@@ -80,6 +86,7 @@ class Data(LightningDataModule, ABC):
         self.seed = seed
         self.limit = limit
         self.num_workers = num_workers
+        self.notes: list[str] = []
         self._skip = (0, 0)
         self._orders: dict[str, TrainingOrder | FixedOrder] = {}
         """Of the loaders that Lightning has, by split."""
@@ -105,6 +112,14 @@ class Data(LightningDataModule, ABC):
     def training_order(self, n: int, rank: int, world: int) -> TrainingOrder:
         """The order of ``n`` training examples: by default any example may follow any other."""
         return TrainingOrder(n, self.batch_size, self.seed, rank, world)
+
+    def inspect(self) -> None:
+        """Look at the examples of all splits as far as that is cheap, so that one that cannot be used is known before training.
+        By default nothing: what is in memory was looked at when it was loaded.
+
+        Raises:
+            ValueError: naming the example.
+        """
 
     def protocol(self, split: str) -> dict[str, Any]:
         """What two values measured on a split must share to be comparable: plain strings and numbers."""

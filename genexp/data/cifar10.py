@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,14 @@ RECORD = 1 + 3 * 32 * 32
 """Bytes of an example: the label, then the pixels channel by channel and row by row."""
 
 
-def parse_records(content: bytes) -> tuple[Tensor, Tensor]:
-    """The images uint8 ``(N, 3, 32, 32)`` (red, green, blue) and labels int64 ``(N,)`` of a batch."""
+def parse_records(content: bytes, source: str | Path = "the file") -> tuple[Tensor, Tensor]:
+    """The images uint8 ``(N, 3, 32, 32)`` (red, green, blue) and labels int64 ``(N,)`` of a batch.
+
+    Raises:
+        ValueError: there is no record, or a part of one; names ``source``.
+    """
+    if not content or len(content) % RECORD:
+        raise ValueError(f"{source} has {len(content):,} bytes: must be a multiple of {RECORD:,}, one record or more")
     records = torch.tensor(np.frombuffer(content, np.uint8).reshape(-1, RECORD))
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
 
@@ -75,7 +82,8 @@ class Cifar10(FileData):
         return (*(TRAINING[number - 1] for number in self.numbers), TEST)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        parts = [parse_records(read(self.path(file))) for file in self.files() if (file is TEST) == (split == "test")]
+        paths = [self.path(file) for file in self.files() if (file is TEST) == (split == "test")]
+        parts = [parse_records(read(path), path) for path in paths]
         x, y = (torch.cat(part) for part in zip(*parts, strict=True))
         n = max(round(self.splits[split] * len(x)), 1)
         part = slice(-n, None) if split == "validation" else slice(n)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genexp.data.in_memory import InMemoryData
 from genexp.data.splits import check_splits, permuted
+from genexp.ranges import at_least
 
 
 class Digits(InMemoryData):
@@ -27,6 +28,7 @@ class Digits(InMemoryData):
     def __init__(self, *, splits: Mapping[str, int], split_seed: int, **common: Any) -> None:
         super().__init__(**common)
         self.splits = check_splits(splits)
+        at_least(0, **{"data.split_seed": split_seed})
         self.split_seed = split_seed
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:

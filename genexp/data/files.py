@@ -13,9 +13,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
-from shutil import copyfileobj
 from typing import IO
+
+from genexp.data import bounded
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,13 @@ class RemoteFile:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``$GENEXP_CACHE``, or ``~/.cache/genexp``."""
-    return Path(os.environ.get("GENEXP_CACHE") or Path.home() / ".cache" / "genexp")
+    """Where downloads are kept: ``$GENEXP_CACHE``, or ``~/.cache/genexp``. Whether it is there, or can be made, is not looked at;
+    without a home it is a place where nothing can be."""
+    folder = Path(os.environ.get("GENEXP_CACHE") or "~/.cache/genexp")
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return Path(os.devnull) / ".cache" / "genexp"
 
 
 def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
@@ -61,10 +68,11 @@ def locate(file: RemoteFile, root: str | os.PathLike[str] | None) -> Path:
     if found := _found(file, folders):
         return found
     try:
+        check_place(folders[-1], file.name)
         if file.archive is None:
             return download(file, folders[-1])
         return unpack(file, _found(file.archive, folders) or download(file.archive, folders[-1]), folders[-1])
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise not_found(file, folders, error) from error
 
 
@@ -85,9 +93,35 @@ def places(file: RemoteFile, root: str | os.PathLike[str] | None) -> list[Path]:
     return folders
 
 
-def not_found(file: RemoteFile, folders: list[Path], error: OSError) -> FileNotFoundError:
+class NoPlace(OSError):
+    """There is no folder that downloads could be written to."""
+
+
+def check_place(folder: Path, name: str) -> None:
+    """Make the folder that a download goes to.
+
+    Raises:
+        NoPlace: it cannot be made or written; names it, ``name`` and what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-"):
+            pass
+    except OSError as error:
+        raise NoPlace(
+            f"there is no place to download {name} to: {folder} cannot be written ({error.strerror}); set GENEXP_CACHE to a "
+            "folder that can"
+        ) from error
+
+
+def not_found(file: RemoteFile, folders: list[Path], error: Exception) -> FileNotFoundError:
     """``file`` is in none of ``folders``, and its download failed with ``error``."""
     looked = " and ".join(str(folder) for folder in folders)
+    if isinstance(error, NoPlace):
+        return FileNotFoundError(
+            f"{file.name} is not in {looked}, and {error}, or data.root (or GENEXP_DATA) to the one that holds "
+            f"{file.folder}/{file.name}"
+        )
     return FileNotFoundError(
         f"{file.name} is not in {looked}, and downloading {file.url} failed ({error}): put it there, "
         f"or set data.root (or GENEXP_DATA) to the folder that holds {file.folder}/{file.name}"
@@ -121,10 +155,14 @@ def unpack(file: RemoteFile, archive: Path, folder: Path) -> Path:
 
     Raises:
         OSError: the archive cannot be read or the folder cannot be written.
-        ValueError: the member does not have the published SHA-256.
+        ValueError: there is no such member, or it does not have the published SHA-256.
     """
-    with tarfile.open(archive) as members, members.extractfile(f"{file.folder}/{file.name}") as member:
-        return _keep(file, member, folder, f"{file.name} in {archive}")
+    wanted = f"{file.folder}/{file.name}"
+    try:
+        with tarfile.open(archive) as members, members.extractfile(wanted) as member:
+            return _keep(file, member, folder, f"{file.name} in {archive}")
+    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
+        raise ValueError(f"{archive} holds no {wanted}: {error}") from error
 
 
 def _keep(file: RemoteFile, source: IO[bytes], folder: Path, what: str) -> Path:
@@ -132,7 +170,8 @@ def _keep(file: RemoteFile, source: IO[bytes], folder: Path, what: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
         partial = Path(temporary) / file.name
         with partial.open("wb") as out:
-            copyfileobj(source, out)
+            for part in bounded.parts(source, what):
+                out.write(part)
         found = _sha256(partial)
         if found != file.sha256:
             raise ValueError(
@@ -151,8 +190,8 @@ def verify(path: Path, file: RemoteFile) -> None:
     Raises:
         ValueError: it differs.
     """
-    stat = path.stat()
-    found = _sha256_once(path, path.name != file.name, stat.st_mtime_ns, stat.st_size)
+    size = bounded.size_of(path)
+    found = _sha256_once(path, path.name != file.name, path.stat().st_mtime_ns, size)
     if found != file.sha256:
         raise ValueError(
             f"{path} has sha256 {found}, but the published file has {file.sha256}: it is damaged or another "
@@ -166,13 +205,20 @@ def _sha256_once(path: Path, unzip: bool, mtime_ns: int, size: int) -> str:
 
 
 def _sha256(path: Path, unzip: bool = False) -> str:
+    found = hashlib.sha256()
     with gzip.open(path) if unzip else path.open("rb") as stream:
         try:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            for part in bounded.parts(stream, path):
+                found.update(part)
         except (EOFError, gzip.BadGzipFile, zlib.error):
             return "(not readable as gzip)"
+    return found.hexdigest()
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file, unzipped if its name ends in ``.gz``."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    """The bytes of a file, unzipped if its name ends in ``.gz``.
+
+    Raises:
+        ValueError: it is no ordinary file, too large or damaged; names it.
+    """
+    return bounded.read_gzip(path) if path.suffix == ".gz" else bounded.read_bytes(path)

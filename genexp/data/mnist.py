@@ -4,6 +4,8 @@ LeCun, Cortes, Burges (1998), 60,000 + 10,000 handwritten digits, 28x28, 256 gre
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,11 +41,18 @@ FILES = {
 }
 
 
-def parse_idx(content: bytes) -> np.ndarray:
-    """The array in an idx file of bytes: two zeros, type 8, number of axes, big-endian sizes, values."""
-    axes = content[3]
-    sizes = np.frombuffer(content, ">i4", count=axes, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(sizes)
+def parse_idx(content: bytes, source: str | Path = "the file") -> np.ndarray:
+    """The array in an idx file of bytes: two zeros, type 8, number of axes, big-endian sizes, values.
+
+    Raises:
+        ValueError: it is no such file, or holds more or fewer values than its sizes say; names ``source``.
+    """
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < (start := 4 + 4 * content[3]):
+        raise ValueError(f"{source} is no idx file of bytes")
+    sizes = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+    if (said := prod(sizes)) != len(content) - start:
+        raise ValueError(f"{source} holds {len(content) - start:,} values, but says {said:,} ({sizes})")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
 
 
 class MnistFiles(FileData):
@@ -72,7 +81,8 @@ class MnistFiles(FileData):
     def grey(self, split: str) -> tuple[Tensor, Tensor]:
         """The source of a split: uint8 ``(N, 1, 28, 28)`` with 256 levels, and int64 ``(N,)``."""
         source = "t10k" if split == "test" else "train"
-        images, labels = (parse_idx(read(self.path(FILES[source, kind]))) for kind in ("images", "labels"))
+        paths = [self.path(FILES[source, kind]) for kind in ("images", "labels")]
+        images, labels = (parse_idx(read(path), path) for path in paths)
         n = self.splits[split]
         part = slice(-n, None) if split == "validation" else slice(n)
         return torch.tensor(images[part, None]), torch.tensor(labels[part], dtype=torch.int64)

@@ -10,6 +10,7 @@ from torch import Tensor
 from genexp.data.images import quantise
 from genexp.data.in_memory import InMemoryData
 from genexp.data.splits import check_splits, permuted
+from genexp.ranges import at_least
 
 
 class Mnist5k(InMemoryData):
@@ -24,6 +25,7 @@ class Mnist5k(InMemoryData):
     def __init__(self, *, splits: Mapping[str, int], split_seed: int, **common: Any) -> None:
         super().__init__(**common)
         self.splits = check_splits(splits)
+        at_least(0, **{"data.split_seed": split_seed})
         self.split_seed = split_seed
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:

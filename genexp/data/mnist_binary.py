@@ -5,6 +5,7 @@ NADE, MADE, VAEs and their successors; it has no labels, and its row order is no
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,9 +29,16 @@ FILES = {
 }
 
 
-def parse_bits(text: bytes) -> Tensor:
-    """Lines of 784 single digits with one character after each: uint8 ``(N, 1, 28, 28)``."""
-    return torch.from_numpy(np.frombuffer(text, np.uint8)[::2] - ord("0")).view(-1, 1, 28, 28)
+def parse_bits(text: bytes, source: str | Path = "the file") -> Tensor:
+    """Lines of 784 single digits with one character after each: uint8 ``(N, 1, 28, 28)``.
+
+    Raises:
+        ValueError: there are other characters, no line or a part of one; names ``source``.
+    """
+    bits = np.frombuffer(text, np.uint8)[::2] - ord("0")
+    if not text or len(text) % (2 * 784) or bits.max() > 1:  # characters below "0" wrap to large ones
+        raise ValueError(f"{source} does not hold lines of 784 zeros and ones, with one character after each")
+    return torch.from_numpy(bits).view(-1, 1, 28, 28)
 
 
 class BinaryMnist(FileData):
@@ -42,7 +50,8 @@ class BinaryMnist(FileData):
         return tuple(FILES.values())
 
     def load(self, split: str) -> tuple[Tensor, None]:
-        return parse_bits(read(self.path(FILES[split]))), None
+        path = self.path(FILES[split])
+        return parse_bits(read(path), path), None
 
     def protocol(self, split: str) -> dict[str, Any]:
         return super().protocol(split) | {"binarisation": "fixed, Larochelle & Murray 2011"}

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from genexp.data.base import SPLITS
 from genexp.data.batches import TrainingOrder
+from genexp.data.images import HEAD, TAIL
+from genexp.data.left_out import listed, plural
 from genexp.data.streamed import Images, StreamedData
 from genexp.data.tar_index import LABEL, OFFSET, SIZE, index_of, member_name
 from genexp.probability.randomness import generator
@@ -28,7 +30,7 @@ class ShardedImages(Images):
     Args:
         shards: the archives.
         counts: number of examples in each.
-        index: of all, ``(N, 3)``, as :func:`genexp.data.tar_index.index_of` gives them.
+        index: of all, ``(N, 3)``, as in :class:`genexp.data.tar_index.ShardIndex`.
     """
 
     def __init__(self, shards: Sequence[Path], counts: np.ndarray, index: np.ndarray) -> None:
@@ -52,6 +54,14 @@ class ShardedImages(Images):
                 for position in positions:
                     file.seek(rows[position, OFFSET])
                     yield position, file.read(rows[position, SIZE])
+
+    def head_and_tail(self, i: int) -> tuple[bytes, bytes, int]:
+        start, size = (int(self.index[i, column]) for column in (OFFSET, SIZE))
+        with self.shards[self._shard_of(i)].open("rb") as file:
+            file.seek(start)
+            head = file.read(min(size, HEAD))
+            file.seek(start + max(size - TAIL, 0))
+            return head, file.read(min(size, TAIL)), size
 
     def name(self, i: int) -> str:
         shard = self.shards[self._shard_of(i)]
@@ -110,11 +120,32 @@ class Shards(StreamedData):
             raise ValueError(f"data.shards={dict(shards)}: must give a pattern for train, validation and test")
         at_least(1, **{"data.shuffle_shards": shuffle_shards})
         self.shards, self.label, self.shuffle_shards = shards, label, shuffle_shards
+        self._others: dict[str, int] = {}
+        self._not_kept: str | None = None
 
     def prepare_data(self) -> None:
         """Index all shards; called on one process only, the others find the indices in the cache."""
         for split in SPLITS:
             self.images(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.notes = []
+        if self._others:
+            count = sum(self._others.values())
+            verb = "is" if count == 1 else "are"
+            what = f"{plural(count, 'member')} of other types ({listed(self._others)})"
+            self.notes.append(f"{what} in the shards {verb} not used")
+        used = {path.name for split in SPLITS for path in self.root.glob(self.shards[split])}
+        if unused := [path.name for path in sorted(self.root.glob("*.tar*")) if path.name not in used]:
+            verb = "is" if len(unused) == 1 else "are"
+            self.notes.append(
+                f"{plural(len(unused), 'other archive')} in {self.root} ({listed(unused)}) {verb} not used"
+            )
+        if self._not_kept:
+            self.notes.append(
+                f"the indices of the shards are not kept: {self._not_kept}; GENEXP_CACHE names another folder"
+            )
 
     def find(self, split: str) -> ShardedImages:
         paths = sorted(self.root.glob(self.shards[split]))
@@ -122,7 +153,13 @@ class Shards(StreamedData):
             there = sorted(path.name for path in self.root.glob("*.tar"))
             found = f"it holds {len(there)} other .tar files, e.g. {there[0]}" if there else "it holds no .tar files"
             raise FileNotFoundError(f"data.shards.{split}={self.shards[split]} matches nothing in {self.root}: {found}")
-        indices = [index_of(path, self.label) for path in paths]
+        indices = []
+        for path in paths:
+            index, not_kept = index_of(path, self.label)
+            self._not_kept = not_kept or self._not_kept
+            for suffix, count in index.others.items():
+                self._others[suffix] = self._others.get(suffix, 0) + count
+            indices.append(index.rows)
         labelled = [int((index[:, LABEL] >= 0).sum()) for index in indices]
         for path, index, count in zip(paths, indices, labelled, strict=True):
             if any(labelled) and count < len(index):

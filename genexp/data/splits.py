@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genexp.data.base import SPLITS
+from genexp.ranges import at_least
 
 
 def check_splits(splits: Mapping[str, int]) -> dict[str, int]:
@@ -15,8 +16,10 @@ def check_splits(splits: Mapping[str, int]) -> dict[str, int]:
     Raises:
         ValueError: the keys are not train, validation and test, or a size is below 1.
     """
-    if set(splits) != set(SPLITS) or min(splits.values()) < 1:
+    if set(splits) != set(SPLITS):
         raise ValueError(f"data.splits={dict(splits)}: must give train, validation and test, each at least 1")
+    for split, size in splits.items():
+        at_least(1, **{f"data.splits.{split}": size})
     return {split: splits[split] for split in SPLITS}
 
 

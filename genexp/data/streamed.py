@@ -17,7 +17,14 @@ from torch.utils.data import Dataset
 
 from genexp.data.base import SPLITS, Data, one_of
 from genexp.data.batches import BatchKey
-from genexp.data.images import PREPARATION, decode, quantise
+from genexp.data.images import HEAD, PREPARATION, TAIL, decode, quantise, settled
+
+LOOKED_AT = 20_000
+"""Most images of a split whose header is looked at before training."""
+DECODED = 1_000
+"""Most images of a split that are decoded then, where the header does not tell."""
+SMALL = 2**24
+"""Bytes of a split up to which all of its images are decoded then."""
 
 
 class UnreadableImage(ValueError):
@@ -46,6 +53,12 @@ class Images(ABC):
     def read(self, index: Tensor) -> Iterator[tuple[int, bytes]]:
         """Positions in ``index`` ``(B,)`` with the encoded image there, in any order."""
 
+    def head_and_tail(self, i: int) -> tuple[bytes, bytes, int]:
+        """First :data:`genexp.data.images.HEAD` and last :data:`genexp.data.images.TAIL` bytes of image ``i``, and the number of
+        all; by default cut from what :meth:`read` gives."""
+        ((_, encoded),) = self.read(torch.tensor([i]))
+        return encoded[:HEAD], encoded[-TAIL:], len(encoded)
+
     @abstractmethod
     def name(self, i: int) -> str:
         """Where image ``i`` lies, for messages."""
@@ -73,14 +86,42 @@ class ImageBatches(Dataset):
     def __getitem__(self, key: BatchKey) -> tuple[Tensor, Tensor | None]:
         """The batch ``(x, y)`` of a key: uint8 ``(B, C, H, W)`` and ``(B,)`` or None."""
         x = torch.empty(len(key.index), *self.shape, dtype=torch.uint8)
-        for position, encoded in self.images.read(key.index):
-            try:
-                x[position] = decode(encoded, self.shape)
-            except ValueError as error:
-                name = self.images.name(int(key.index[position]))
-                raise UnreadableImage(f"{name} cannot be used: {error}") from error
+        for position, image in self.decoded(key.index):
+            x[position] = image
         y = None if self.images.labels is None else self.images.labels[key.index]
         return quantise(x, self.levels), y
+
+    def decoded(self, index: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Positions in ``index`` ``(B,)`` with the image there, uint8 ``(C, H, W)`` of 256 levels, in any order."""
+        for position, encoded in self.images.read(index):
+            try:
+                yield position, decode(encoded, self.shape)
+            except ValueError as error:
+                name = self.images.name(int(index[position]))
+                raise UnreadableImage(f"{name} cannot be used: {error}") from error
+
+    def inspect(self) -> None:
+        """Look at the headers; decode those images of which they do not tell whether all is there and opaque, or all in a small
+        split. Bits that are flipped in the midst of an image of a large split are found when it is read, if at all.
+
+        Of more than :data:`LOOKED_AT` images, so many that are evenly spaced are looked at; of those to be decoded, about
+        :data:`DECODED` likewise. A split of at most :data:`SMALL` bytes is small.
+
+        Raises:
+            UnreadableImage: naming the first that cannot be used.
+        """
+        n = len(self.images)
+        index = torch.linspace(0, n - 1, min(n, LOOKED_AT), dtype=torch.float64).round().long()
+        unsettled, total = [], 0
+        for i in index.tolist():
+            head, tail, size = self.images.head_and_tail(i)
+            total += size
+            if not settled(head, tail, size):
+                unsettled.append(i)
+        small = n <= LOOKED_AT and total <= SMALL
+        some = unsettled[:: len(unsettled) // DECODED + 1]
+        for _ in self.decoded(index if small else torch.tensor(some, dtype=torch.int64)):
+            pass
 
 
 class StreamedData(Data):
@@ -119,11 +160,18 @@ class StreamedData(Data):
         for split in SPLITS:
             self.images(split)
 
+    def inspect(self) -> None:
+        """See :meth:`ImageBatches.inspect`, of each split."""
+        for split in SPLITS:
+            self.batches(split).inspect()
+
     def images(self, split: str) -> Images:
         """The images of a split, listed at the first call and checked as far as that goes without decoding them."""
         if split not in self._images:
             if not self.root.is_dir():
-                raise FileNotFoundError(f"data.root={str(self.root)!r} is not a folder")
+                raise FileNotFoundError(
+                    f"data.root={str(self.root)!r} is not a folder: set it to the one that holds the images of {self.name}"
+                )
             images = self.find(one_of("split", split, SPLITS))
             self._check_labels(images.labels)
             self._images[split] = images.first(self._limited(len(images))) if split == "train" else images

@@ -1,16 +1,15 @@
 """Binary vectors of the benchmark of Larochelle & Murray (2011) and Germain et al. (2015, MADE, Table 4)."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genexp.data.base import one_of
 from genexp.data.files import RemoteFile
 from genexp.data.in_memory import FileData
+from genexp.data.npz import read_npz
 
 
 def _file(dataset: str, sha256: str) -> RemoteFile:
@@ -45,6 +44,4 @@ class UciBinary(FileData):
         return (self.file,)
 
     def load(self, split: str) -> tuple[Tensor, None]:
-        with warnings.catch_warnings(), np.load(self.path(self.file), allow_pickle=False) as arrays:
-            warnings.filterwarnings("ignore", "Reading `.npy`", UserWarning)  # the files were written by Python 2
-            return torch.from_numpy(arrays[KEYS[split]]).to(torch.uint8), None
+        return torch.tensor(read_npz(self.path(self.file), KEYS[split])).to(torch.uint8), None

@@ -59,7 +59,7 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        at_least(1, packing=packing)
+        at_least(1, packing=packing, latent_dim=latent_dim)
         if weight_clip is not None:
             positive(weight_clip=weight_clip, hint=", or null for no clipping")
         if packing > 1 and self.conditional:
@@ -88,15 +88,18 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
     def batch(self, x: Tensor, y: Tensor | None, draws: int) -> Batch:
         return Batch(symmetric(x, self.levels), self.labels(y), self.noise(len(x), draws, self.latent_dim))
 
-    def seen(self, x: Tensor) -> Tensor:
-        """Reals ``(B, *shape)`` as the discriminator sees them: augmented and packed."""
-        if self.augmentation is not None:
-            x = self.augmentation(x, self.uniform(len(x), self.augmentation.draws))
-        return pack(x, self.packing)
+    def seen(self, packs: Tensor) -> Tensor:
+        """Packs ``(groups, packing C, ...)`` as the discriminator sees them: every example of them augmented, with new draws at
+        every call."""
+        if self.augmentation is None:
+            return packs
+        x = packs.reshape(-1, *self.shape)
+        return self.augmentation(x, self.uniform(len(x), self.augmentation.draws)).reshape(packs.shape)
 
-    def judge(self, seen: Tensor, y: Tensor | None) -> Tensor:
-        """The discriminator's outputs, in float32 at least: the logits in column 0, class logits in the others."""
-        return promoted(self.discriminator(seen, y if self.auxiliary is None else None))
+    def judge(self, packs: Tensor, y: Tensor | None) -> Tensor:
+        """What the discriminator makes of packs of examples after their augmentation, in float32 at least: the logits in column 0,
+        class logits in the others."""
+        return promoted(self.discriminator(self.seen(packs), y if self.auxiliary is None else None))
 
     def discriminator_terms(self, real: Tensor, fake: Tensor, y: Tensor | None) -> dict[str, Tensor]:
         """Terms of the discriminator's loss but for the penalties, from its outputs on real and fake: ``(groups,)`` each."""
@@ -117,21 +120,22 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         self, batch: Batch, fake: Tensor, update: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Terms of the discriminator's loss in an update, penalties among them where it has some; what it believes, and the
-        signs of collapse."""
-        seen = self.seen(batch.real), self.seen(fake)
-        real_outputs, fake_outputs = (self.judge(x, batch.y) for x in seen)
+        signs of collapse. A penalty augments its points anew, as that of StyleGAN2-ADA does; R3GAN's is of the very logits of the
+        loss, which has the same expectation."""
+        packs = pack(batch.real, self.packing), pack(fake, self.packing)
+        real_outputs, fake_outputs = (self.judge(x, batch.y) for x in packs)
         terms = self.discriminator_terms(real_outputs, fake_outputs, batch.y)
         for name, penalty in self.penalties.items():
             terms[name] = fake.new_zeros(())
             if update % penalty.every == 0:
-                terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *seen, self.uniform)
+                terms[name] = penalty(lambda x: self.judge(x, batch.y)[:, 0], *packs, self.uniform)
         signs = self.objective.signs_of_collapse(terms["discriminator_loss"].detach(), fake.detach(), batch.real)
         return terms, self.beliefs(real_outputs, fake_outputs) | signs
 
     def losses_of_generator(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         """Terms of the generator's loss, but for its penalties."""
-        outputs = self.judge(self.seen(fake), batch.y)
-        real = self.judge(self.seen(batch.real), batch.y) if self.objective.needs_real else None
+        outputs = self.judge(pack(fake, self.packing), batch.y)
+        real = self.judge(pack(batch.real, self.packing), batch.y) if self.objective.needs_real else None
         return self.generator_terms(outputs, real, batch.y)
 
     @torch.no_grad()
@@ -146,8 +150,8 @@ class GAN(AdversarialModule, LatentDecoder, AdversarialGame):
         examples have the same. ``loss`` is the generator's. Training does not minimise their sum; see
         :meth:`~genexp.families.training.adversarial.AdversarialModule.training_step`."""
         y = self.labels(y)
-        fake = self.judge(self.seen(self.generator(self.sample_prior(len(x)), y)), y)
-        real = self.judge(self.seen(symmetric(x, self.levels)), y)
+        fake = self.judge(pack(self.generator(self.sample_prior(len(x)), y), self.packing), y)
+        real = self.judge(pack(symmetric(x, self.levels), self.packing), y)
         terms = self.generator_terms(fake, real, y) | self.discriminator_terms(real, fake, y) | self.beliefs(real, fake)
         return {name: unpack(value, self.packing, len(x)) for name, value in terms.items()}
 

@@ -49,6 +49,7 @@ class VAE(VariationalModule, LatentVariables):
         super().__init__(**variational)
         if doubly_reparameterised and self.k == 1:
             raise ValueError("doubly_reparameterised=true: is for the importance-weighted bound, k of at least 2")
+        at_least(1, latent_dim=latent_dim)
         self.posterior = made_by(posterior, latent_dim=latent_dim)
         if doubly_reparameterised and not isinstance(self.posterior, DensityPosterior):
             raise ValueError(

@@ -51,6 +51,7 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
     ) -> None:
         super().__init__(**base)
         at_least(0, beta=beta, temperature=temperature)
+        at_least(1, latent_dim=latent_dim)
         common = {"shape": self.shape, "latent_dim": latent_dim, "num_classes": self.label_width}
         self.observation = made_by(observation, levels=self.levels)
         self.encoder = made_by(encoder, **common)

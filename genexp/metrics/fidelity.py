@@ -1,12 +1,10 @@
 """Fidelity of samples to a reference split: FID, Inception score, KID, precision and recall, density and coverage."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -16,6 +14,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genexp.families.base import GenerativeModule
 from genexp.metrics.extractors import Extractor, to_uint8
+from genexp.metrics.feature_cache import kept
 from genexp.metrics.manifold import density_and_coverage
 from genexp.metrics.samples import SampleMetric
 from genexp.probability.randomness import generator
@@ -75,7 +74,8 @@ class Fidelity(SampleMetric):
         self.kid_subsets = kid_subsets
         self.is_splits = is_splits
         self.prc_neighborhood, self.density_neighborhood = prc_neighborhood, density_neighborhood
-        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._said: set[str] = set()
         at_least(1, kid_subset_size=kid_subset_size, kid_subsets=kid_subsets, is_splits=is_splits)
         at_least(1, prc_neighborhood=prc_neighborhood, density_neighborhood=density_neighborhood)
         if is_splits > self.n:
@@ -101,8 +101,6 @@ class Fidelity(SampleMetric):
 
     def prepare(self) -> None:
         self.extractor.check()
-        if self.cache_dir is not None:
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
 
     def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
         reference = self.reference or split
@@ -110,7 +108,7 @@ class Fidelity(SampleMetric):
         if problem := self._too_few(size, f"the {size} examples of reference={reference}"):
             raise ValueError(problem)
         network = self.extractor.on(model.device)
-        expected = self._reference_features(network, data, reference, model.device)
+        expected = self._reference_features(network, data, reference, model)
         drawn = to_uint8(self.draw(model, seed, "fidelity"), data.levels)
         found = self.extractor.features(network, drawn.split(self.batch_size), model.device)
         protocol = self.protocol(model, data, reference) | {
@@ -122,26 +120,26 @@ class Fidelity(SampleMetric):
         return self._values(found, expected, split, protocol)
 
     def _reference_features(
-        self,
-        network: FeatureExtractorBase,
-        data: LightningDataModule,
-        reference: str,
-        device: torch.device,
+        self, network: FeatureExtractorBase, data: LightningDataModule, reference: str, model: GenerativeModule
     ) -> dict[str, Tensor]:
         """The features of the reference by layer, from the cache if these examples and weights were seen before."""
-        images = (to_uint8(x, data.levels) for x, _ in data.loader(reference, self.batch_size))
+
+        def compute() -> dict[str, Tensor]:
+            images = (to_uint8(x, data.levels) for x, _ in data.loader(reference, self.batch_size))
+            return self.extractor.features(network, images, model.device)
+
         if self.cache_dir is None:
-            return self.extractor.features(network, images, device)
-        seen = f"{reference}-{data.size(reference)}-levels{data.levels}-{data.fingerprint(reference)}"
-        path = self.cache_dir / f"{self.extractor.name}-{self.extractor.sha256[:16]}-{seen}.safetensors"
-        if path.is_file():
-            return load_file(path)
-        features = self.extractor.features(network, images, device)
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        save_file(features, partial)
-        partial.replace(path)
-        return features
+            return compute()
+        size = data.size(reference)
+        seen = f"{reference}-{size}-levels{data.levels}-{data.fingerprint(reference)}"
+        name = f"{self.extractor.name}-{self.extractor.sha256[:16]}-{seen}"
+        return kept(self.cache_dir, name, compute, network.features_list, size, lambda text: self._note(model, text))
+
+    def _note(self, model: GenerativeModule, text: str) -> None:
+        """Say a thing once, however often the metric is computed."""
+        if text not in self._said:
+            self._said.add(text)
+            model.context.note(text)
 
     def _values(
         self, found: dict[str, Tensor], expected: dict[str, Tensor], split: str, protocol: dict[str, Any]

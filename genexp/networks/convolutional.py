@@ -16,6 +16,7 @@ from genexp.networks.blocks.initialisation import initialise
 from genexp.networks.blocks.labels import append_one_hot, one_hot_planes
 from genexp.networks.blocks.projection import Projection
 from genexp.networks.blocks.spectral import normalise_spectrally
+from genexp.ranges import at_least
 
 
 def pyramid(shape: Sequence[int], channels: int) -> tuple[list[int], int]:
@@ -70,6 +71,8 @@ class Downward(nn.Module):
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__()
+        at_least(1, channels=channels, dense=dense)
+        at_least(0, slope=slope)
         self.num_classes = num_classes
         widths, side = pyramid(shape, channels)
         widths[0] += num_classes
@@ -128,6 +131,8 @@ class Upward(nn.Module):
         initialisation: Callable[[Tensor], Any] | None,
     ) -> None:
         super().__init__()
+        at_least(1, channels=channels, dense=dense)
+        at_least(0, slope=slope)
         if conditional_batch_norm and not batch_norm:
             raise ValueError("conditional_batch_norm=true needs batch_norm=true")
         self.normalised = num_classes if conditional_batch_norm else 0

@@ -12,6 +12,7 @@ from genexp.networks.blocks.labels import append_one_hot
 from genexp.networks.blocks.maxout import Maxout
 from genexp.networks.blocks.projection import Projection
 from genexp.networks.blocks.spectral import normalise_spectrally
+from genexp.ranges import at_least
 
 
 def linear_maps(activation: nn.Module) -> int:
@@ -48,6 +49,7 @@ class ConditionalMLP(nn.Module):
         normalisation: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
+        at_least(1, hidden=hidden)
         self.num_classes = num_classes
         widths = [in_features + num_classes, *hidden]
         layers: list[nn.Module] = []

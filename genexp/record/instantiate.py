@@ -5,19 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from yaml import YAMLError
+from omegaconf.errors import OmegaConfBaseException
 
+from genexp.record.arguments import check_node, with_key
 from genexp.record.errors import ConfigError
+from genexp.record.interpolations import literal
+from genexp.record.kinds import check_name, resolve
+from genexp.record.yaml_files import load_yaml
 
-ALLOWED = (
-    "genexp.",
-    "torch.nn.",
-    "torch.optim.",
-    "torch.distributions.",
-    "torchmetrics.",
-    "pytorch_lightning.",
-)
-"""What ``_target_`` may name. Not all of torch: ``torch.load`` and others execute what they read."""
 CONFIG_DIR = "GENEXP_CONFIG_DIR"
 """Environment variable with the user's own config folder, as ``--config-dir`` names it."""
 ALLOW = "GENEXP_ALLOW_TARGETS"
@@ -38,10 +33,10 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from targets(config._get_node(i), f"{path}[{i}]")
 
 
-def allowed_prefixes(extra: Sequence[str]) -> tuple[str, ...]:
-    """The allow-list, with the modules in ``extra`` and those of the environment variable :data:`ALLOW`."""
+def trusted(extra: Sequence[str]) -> tuple[str, ...]:
+    """The modules that the user trusts: those in ``extra`` and in the environment variable :data:`ALLOW`."""
     named = [*extra, *os.environ.get(ALLOW, "").split(",")]
-    return ALLOWED + tuple(name.strip().rstrip(".") + "." for name in named if name.strip())
+    return tuple(name.strip().rstrip(".") for name in named if name.strip())
 
 
 def use_config_dir(folder: str) -> None:
@@ -60,10 +55,8 @@ def use_config_dir(folder: str) -> None:
     path = os.path.join(folder, "genexp.yaml")
     if not os.path.isfile(path):
         return
-    try:
-        settings = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    settings = load_yaml(path)
+    settings = OmegaConf.to_container(settings) if OmegaConf.is_config(settings) else settings
     right = "must hold allow_targets, a list of modules, e.g. allow_targets: [mymodels]"
     if not isinstance(settings, dict) or set(settings) != {"allow_targets"}:
         raise ConfigError(f"{path}: {right}")
@@ -74,7 +67,7 @@ def use_config_dir(folder: str) -> None:
 
 
 def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
-    """Refuse a config that names anything outside the allow-list, before anything is imported.
+    """Refuse a config that names anything outside the modules of its place, before anything is imported.
 
     Args:
         config: any node of a config.
@@ -84,21 +77,16 @@ def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
     Raises:
         ConfigError: naming the key, the target and how to allow it.
     """
-    prefixes = allowed_prefixes(extra)
+    allowed = trusted(extra)
     for key, target in targets(config, path):
-        if not target.startswith(prefixes):
-            raise ConfigError(
-                f"{key}={target} is not among the modules that a config may name ({', '.join(ALLOWED)}). "
-                f"If you trust it: allow_targets=[{target.split('.')[0]}], or once and for all in genexp.yaml of a folder that "
-                f"--config-dir names, or GENEXP_ALLOW_TARGETS={target.split('.')[0]}"
-            )
+        check_name(key.removesuffix("._target_"), target, allowed)
 
 
 def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments: Any) -> Any:
     """The object that ``config.<key>`` describes, called with ``arguments`` as well.
 
-    The allow-list is checked twice: on the names, and on where the named objects were defined, since
-    ``torch.nn.init.torch.load`` begins with an allowed prefix too.
+    The node is resolved once. Every target in it is looked up and checked (see :mod:`genexp.record.kinds`) before any is called,
+    and what was checked is what is called.
 
     Raises:
         ConfigError: with the cause of whatever went wrong, and the key.
@@ -107,20 +95,24 @@ def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments:
     from hydra.utils import get_object
     from hydra.utils import instantiate as hydra_instantiate
 
-    node = OmegaConf.select(config, key)
-    check_targets(node, extra, key)
-    prefixes = allowed_prefixes(extra)
+    try:
+        node = OmegaConf.to_container(OmegaConf.select(config, key), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {' '.join(str(error).split())}") from error
+    plain, node = node, OmegaConf.create(literal(literal(node)))  # Hydra resolves twice
+    allowed = trusted(extra)
     try:
         for where, target in targets(node, key):
-            defined = getattr(get_object(target), "__module__", None) or ""
-            if not f"{defined}.".startswith(prefixes):
-                raise ConfigError(f"{where}={target} is defined in '{defined}', which a config may not name")
+            found = resolve(where.removesuffix("._target_"), target, allowed)
+            if get_object(target) is not found:
+                raise ConfigError(f"{where}={target} names two things; use the name of the module that defines it")
+        if not arguments:
+            check_node(plain, key)
         return hydra_instantiate(node, _convert_="all", **arguments)
-    except (InstantiationException, ImportError, OSError, ValueError, TypeError) as error:
+    except (InstantiationException, ImportError, OSError, ValueError, TypeError, RuntimeError) as error:
         if isinstance(error, ConfigError):
             raise
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        text = " ".join(str(cause).split())
-        raise ConfigError(f"{key}: {text}") from error
+        raise ConfigError(with_key(" ".join(str(cause).split()), key, plain)) from error

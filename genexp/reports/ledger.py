@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genexp.record.errors import ConfigError
+from genexp.record.yaml_files import load_yaml
 from genexp.reports.tables import verdict
 
 PUBLISHED = (
@@ -56,7 +57,7 @@ def ledger(config_dir: str | None) -> dict[str, dict[str, Any]]:
         for path in sorted(folder.iterdir(), key=str):
             if not path.name.endswith(".yaml"):
                 continue
-            config = OmegaConf.to_container(OmegaConf.create(path.read_text()))
+            config = OmegaConf.to_container(load_yaml(str(path)))
             if config.get("published"):
                 check_published(config["published"], f"{path}: published")
                 entries[path.name.removesuffix(".yaml")] = config

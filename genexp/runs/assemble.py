@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
@@ -76,13 +77,17 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainer = make_trainer(config, training, model, str(folder.path))
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
+    for note in data.notes:
+        console.print(f"  {note}", style="dim", soft_wrap=True)
     trainers.tell_of_stand_in(trainer, model, data.size("train"), training.batch_size, console)
     metrics = choose_metrics(config, model, data, extra, console)
     monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)
     trial = OmegaConf.to_container(config.trial, resolve=True) if config.trial is not None else None
-    if trial is not None and not trial["metric"].startswith("val/"):  # nothing that a validation measures
-        trial = None
+    if trial is not None:
+        trial["allow_targets"] = extra
+        if not trial["metric"].startswith("val/"):  # nothing that a validation measures
+            trial = None
     _check_watched(training, trial, monitoring)
     trainers.apply(training, model)
     grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
@@ -132,10 +137,12 @@ def _quiet() -> None:
 
 
 def _try_batch(config: DictConfig, model: GenerativeModule, data: Any) -> list[str]:
-    """Names ``val/...`` of what the model's loss gives on a batch."""
+    """Names ``val/...`` of what the model's loss gives on a batch; the examples of all splits were looked at before."""
     try:
         data.prepare_data()
         data.setup()
+        if not rank_zero_only.rank:  # the other processes would find the same
+            data.inspect()
         x, y = next(iter(data.loader("validation", 2)))
         with model.evaluating(), torch.no_grad():
             return [f"val/{name}" for name in model.loss(x, y)]

@@ -55,7 +55,8 @@ def make_callbacks(
         seed: of the run.
         epoch_images: examples of an epoch; None if not known.
         monitor_every_images: between two measurements of the monitors.
-        trial: of a study that looks at validation values: ``storage``, ``study``, ``number``, ``metric``; None of none.
+        trial: of a study that looks at validation values: ``storage``, ``study``, ``number``, ``metric``, ``allow_targets``; None
+            of none.
     """
     total = planned_images(vars(training), model.batches_per_step, epoch_images)
     collapse = Collapse(**training.collapse) if training.collapse is not None else None

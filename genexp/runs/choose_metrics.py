@@ -1,9 +1,5 @@
 """The metrics that a config names, if they fit the model and the data."""
 
-import os
-from collections.abc import Iterator
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,7 +8,8 @@ from rich.console import Console
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
 from genexp.record.errors import ConfigError
-from genexp.record.instantiate import CONFIG_DIR, instantiate
+from genexp.record.instantiate import instantiate
+from genexp.runs.metric_options import metric_options
 
 
 def choose_metrics(
@@ -59,20 +56,8 @@ def fitting(model: GenerativeModule, data: Any, extra: list[str]) -> list[str]:
     """Names of the metrics in ``conf/metrics``, and in that folder of the user's configs, that can be computed on this model and
     these data."""
     names = []
-    for text in _options():
-        group = OmegaConf.create(text)
-        for name in group:
-            if OmegaConf.is_dict(group[name]) and "_target_" in group[name]:
-                metric = instantiate(OmegaConf.create({"metrics": group}), f"metrics.{name}", extra)
-                if metric.refusal(model, data) is None:
-                    names.append(str(name))
-    return sorted(set(names))
-
-
-def _options() -> Iterator[str]:
-    folders = [files("genexp.conf") / "metrics"]
-    if own := os.environ.get(CONFIG_DIR):
-        folders.append(Path(own) / "metrics")
-    for folder in folders:
-        if folder.is_dir():
-            yield from (path.read_text() for path in folder.iterdir() if path.name.endswith(".yaml"))
+    for name, node in metric_options().items():
+        metric = instantiate(OmegaConf.create({"metrics": {name: node}}), f"metrics.{name}", extra)
+        if metric.refusal(model, data) is None:
+            names.append(name)
+    return sorted(names)

@@ -15,15 +15,15 @@ if TYPE_CHECKING:  # heavy, and the command line has yet to be checked
     from genexp.families.vq_vae import VQVAE
 
 
-def insert(config: DictConfig) -> None:
+def insert(config: DictConfig) -> bool:
     """Put the model config of ``model.first_stage_run``, and the SHA-256 of its best checkpoint, into a composed config. One
-    that has no such key, or that a run folder holds, is left as it is.
+    that has no such key, or that a run folder holds, is left as it is. Whether anything was put in.
 
     Raises:
         ConfigError: the key names no run, or one whose model is no VQ-VAE.
     """
     if "first_stage_run" not in config.model or config.model.first_stage_sha256 is not None:
-        return
+        return False
     run = config.model.first_stage_run
     if run is None:
         raise ConfigError(
@@ -34,6 +34,7 @@ def insert(config: DictConfig) -> None:
     with open_dict(config):
         config.model.first_stage = OmegaConf.to_container(RunFolder.existing(run).config().model, resolve=True)
     config.model.first_stage_sha256 = digest
+    return True
 
 
 def adopt(config: DictConfig, model: object) -> None:
@@ -64,7 +65,7 @@ def trained(run: str, extra: list[str]) -> tuple["VQVAE", str]:
         ConfigError: there is no run, no whole checkpoint, or its model is no VQ-VAE.
     """
     from genexp.families.vq_vae import VQVAE
-    from genexp.record.checkpoint import recorded_digest
+    from genexp.record.checksum import recorded_digest
     from genexp.runs.loading import load_model
 
     try:

@@ -10,6 +10,8 @@ from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
 from genexp.runs.first_stage import insert
+from genexp.runs.hydra_errors import explain
+from genexp.runs.recorded_data import find_data
 from genexp.runs.train_config import check
 
 
@@ -71,13 +73,12 @@ def _distrusted(folder: RunFolder) -> DictConfig:
 def _train(
     config: DictConfig, folder: RunFolder, source: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
+    find_data(config, source, None, console)
     insert(config)
     check(config)
     from genexp.runs.train import train
 
-    read = [OmegaConf.load(source.config_file.with_name(f"{name}.yaml")) for name in ("overrides", "choices")]
-    given, choices = (OmegaConf.to_container(node) for node in read)
-    train(config, folder, [*given, *overrides], choices, console)
+    train(config, folder, [*source.overrides(), *overrides], source.choices(), console)
 
 
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -116,4 +117,4 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
                 raise ConfigError(f"{key} is not in the config of this run.{nearest(key, keys)}")
             OmegaConf.update(config, key, value, merge=False, force_add=item.is_add())
     except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(explain(error, "train", list(overrides))) from error

@@ -1,10 +1,15 @@
 """What is wrong with a command, in one line, with the nearest valid name."""
 
+import os
 import re
-from difflib import SequenceMatcher, get_close_matches
+from collections.abc import Iterator
 from typing import Any
 
-from genexp.record.errors import ConfigError, nearest
+from genexp.record.errors import ConfigError, edits, most_similar, nearest
+from genexp.record.instantiate import CONFIG_DIR
+
+NOT_CHOSEN = ("parts", "hydra")
+"""Groups of which nothing is chosen."""
 
 EXTRAS = {
     f"hydra/launcher/{launcher}": extra
@@ -51,20 +56,26 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
 
 
 def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
-    """The key or group of the verb's config, with the groups that were chosen, that looks most like ``name``."""
+    """`` Did you mean ...?`` with the key or group of the verb's config, with the groups that were chosen, most like ``name``."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig
 
     GlobalHydra.instance().clear()
-    groups = [a for a in arguments if "=" in a and "." not in a.split("=")[0] and name not in a and "," not in a]
+    chosen = [a for a in arguments if "=" in a and "." not in a.split("=")[0] and name not in a and "," not in a]
+    if own := os.environ.get(CONFIG_DIR):
+        chosen.append(f"hydra.searchpath=[file://{own}]")
+    of_hydra = name.startswith("hydr")
     with initialize_config_module("genexp.conf", version_base="1.3"):
+        groups = list(_groups(GlobalHydra.instance().config_loader()))
+        if "/" in name:
+            return nearest(name, groups)
         try:
-            config = compose(verb, overrides=groups)
+            config = compose(verb, overrides=chosen, return_hydra_config=of_hydra)
         except HydraException:
-            config = compose(verb)
-    keys: list[str] = []
+            config = compose(verb, return_hydra_config=of_hydra)
+    keys: list[str] = [group for group in groups if "/" not in group and group not in NOT_CHOSEN]
 
     def collect(node: Any, path: str) -> None:
         for key in node if isinstance(node, DictConfig) else ():
@@ -72,10 +83,17 @@ def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
             collect(node._get_node(key), keys[-1])
 
     collect(config, "")
-    if close := get_close_matches(name, [key for key in keys if key.count(".") == name.count(".")], n=1, cutoff=0.7):
-        return f" Did you mean '{close[0]}'?"
-    last_parts = {key.rpartition(".")[2] for key in keys}
-    if close := get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.7):
-        keys = [key for key in keys if key.rpartition(".")[2] == close[0]]
-        return f" Did you mean '{max(keys, key=lambda key: SequenceMatcher(a=name, b=key).ratio())}'?"
-    return nearest(name, keys)
+    if (close := most_similar(name, keys)) and edits(name, close) <= 2:
+        return f" Did you mean '{close}'?"
+    last = name.rpartition(".")[2]
+    same = [key for key in keys if edits(last, key.rpartition(".")[2]) <= max(1, len(last) // 4)]
+    return nearest(name, same or keys)
+
+
+def _groups(loader: Any, parent: str = "") -> Iterator[str]:
+    """Names of the config groups, nested ones too."""
+    for group in loader.list_groups(parent):
+        path = f"{parent}/{group}" if parent else group
+        yield path
+        if path.count("/") < 2:
+            yield from _groups(loader, path)

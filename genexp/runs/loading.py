@@ -51,7 +51,7 @@ def about_checkpoint(model: GenerativeModule, config: DictConfig, folder: RunFol
     is_selected = checkpoint == "best" and config.training.monitor
     return {
         "checkpoint": checkpoint,
-        "selection": folder.status()["selection"] if is_selected else "last",
+        "selection": folder.status().get("selection", "unknown") if is_selected else "last",
         "ema": f"half-life of {half_life} images" if half_life else config.training.ema_decay or False,
         "images_seen": model.images_seen,
         "train_seed": config.seed,

@@ -40,18 +40,19 @@ def make(name: str, node: Mapping[str, Any], extra: Sequence[str] = (), **argume
         ConfigError: it cannot be made, or is not among the modules that are trusted.
     """
     config = OmegaConf.create({"hydra": {"sweeper": {name: dict(node)}}})
-    return instantiate(config, f"hydra.sweeper.{name}", ["optuna", *extra], **arguments)
+    return instantiate(config, f"hydra.sweeper.{name}", extra, **arguments)
 
 
 def open_trial(where: Mapping[str, Any]) -> tuple[Trial, set[int]]:
     """The trial that a run is, in the run's own process, and the steps that it has values of.
 
     Args:
-        where: ``storage``, ``study`` and ``number``.
+        where: ``storage``, ``study`` and ``number``; and ``allow_targets``, the modules that the user trusts, for a database may
+            come from anybody.
     """
     study = optuna.load_study(study_name=where["study"], storage=connect(where["storage"]), sampler=RandomSampler())
     if (node := study.user_attrs["pruner"]) is not None:
-        study.pruner = make("pruner", node, study.user_attrs["allow_targets"])
+        study.pruner = make("pruner", node, where["allow_targets"])
     else:
         study.pruner = optuna.pruners.NopPruner()
     frozen = study.get_trials(deepcopy=False)[where["number"]]

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from genexp.families.base import GenerativeModule
 from genexp.families.context import one
+from genexp.terminal import harmless
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def shown(model: GenerativeModule, console: Console) -> Iterator[None]:
             ) -> Iterator[Any]:
                 if total is None and hasattr(steps, "__len__"):
                     total = len(steps)
-                bar = bars.add_task(about[0] or what, total=total)
+                bar = bars.add_task(escape(harmless(about[0] or what)), total=total)
                 try:
                     for step in steps:
                         yield step

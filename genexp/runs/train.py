@@ -1,9 +1,11 @@
 """Train: from a composed config to a run folder with checkpoints, metrics and samples."""
 
+import os
 import shlex
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,7 @@ from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
 from genexp.runs.slurm import is_restarted, requeue
 from genexp.runs.train_config import logging_of
+from genexp.terminal import bold
 from genexp.tracking import wandb_logger
 
 
@@ -65,7 +68,7 @@ def train(
         return
     with Stop() as stop, folder.lock():
         if folder.holds_run():
-            state = folder.status().get("state", "unknown")
+            state = folder.state()
             if not (config.resume or is_restarted()):
                 raise ConfigError(
                     f"name={config.name}: {folder.path} already holds a run ({state}); choose another name, or resume=true"
@@ -74,7 +77,7 @@ def train(
             check_same(stored, config, str(folder.path))
             if state == "done" and is_finished(folder, stored, config) and is_evaluated(folder, stored, config):
                 images = f" ({int(rows[-1]['images']):,} images)" if (rows := folder.rows()) else ""
-                console.print(f"[bold]{folder.path}[/bold] is done{images}", highlight=False, soft_wrap=True)
+                console.print(bold(str(folder.path), f" is done{images}"), soft_wrap=True)
                 return
         try:
             _train(config, folder, overrides, choices, console, stop)
@@ -92,18 +95,23 @@ def _train(
     stop: Stop,
 ) -> None:
     run = assemble(config, folder, stop, console)
-    before = folder.status() if folder.holds_run() else {}
-    resumed = last_good(folder, console) if before else None
+    before = folder.status()  # none where a damaged one was deleted
+    is_begun = folder.holds_run()
+    resumed = last_good(folder, console) if is_begun else None
     if resumed is None:
         first_stage.adopt(config, run.model)
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
-    if before:
-        if entries["data_checksums"] != before.get("data_checksums"):
-            raise ConfigError(f"data={run.data.name}: not the data that the run in {folder.path} was trained on")
+    entries["cwd"] = os.getcwd()
+    if is_begun:
+        folder.rows()  # refused while nothing is changed, if they are damaged
+        folder.recorded()
+        if before:
+            _check_data(entries["data_checksums"], before.get("data_checksums") or {}, run.data.name, folder, console)
         images = resumed[1]["images_seen"] if resumed else 0
         again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
-        entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
+        entries |= {name: before[name] for name in ("started", "command") if name in before}
+        entries |= {"error": None, "trace": None}
         entries["resumed"] = [*before.get("resumed", []), again]
         where = resumed[0] if resumed else "there is no checkpoint yet"
         line = f"  continues from {images:,} images ({where})"
@@ -118,32 +126,56 @@ def _train(
     try:
         loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
         wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
-        console.print(f"[bold]{folder.path}[/bold]  {_describe(run.model, run.data)}", highlight=False, soft_wrap=True)
+        console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
         started = time.monotonic()
         try:
             fit(run, loggers, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
-            folder.set_status("running", minutes=round(minutes, 3))
+            with suppress(OSError):  # of a full disk what ended the training tells
+                folder.set_status("running", minutes=round(minutes, 3))
         final = finish(config, run, folder, console)
         console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
         folder.set_status("done", verdict=judge(config, final, overrides, console))
         failed = False
     except Interrupted as interrupted:
-        folder.set_status("interrupted", error=str(interrupted))
+        folder.settle("interrupted", error=str(interrupted))
         trusted = f" allow_targets=[{','.join(config.allow_targets)}]" if config.allow_targets else ""
         again = f"genexp train run={folder.path}{trusted}"
         console.print(f"{interrupted}; to continue: {again}", highlight=False, soft_wrap=True)
         raise
     except Pruned as pruned:
-        folder.set_status("pruned", reason=pruned.reason)
-        console.print(f"[bold]{folder.path}[/bold] pruned: {pruned.reason}", highlight=False, soft_wrap=True)
+        folder.settle("pruned", reason=pruned.reason)
+        console.print(bold(str(folder.path), f" pruned: {pruned.reason}"), soft_wrap=True)
         failed = False
     except Exception as error:
-        folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        folder.settle("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        wandb_logger.finish(loggers, folder, failed, console)
+        offline = wandb_logger.offline_part(settings, record, folder, list(config.allow_targets))
+        wandb_logger.finish(loggers, folder, failed, console, offline)
+
+
+def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:
+    """Refuse to continue with other training data; what a model is only measured on may change with a word.
+
+    Args:
+        new, old: checksums of the splits, now and when the run began.
+        name: of the data.
+        folder: of the run.
+        console: where to write.
+
+    Raises:
+        ConfigError: the training data differ.
+    """
+    changed = [split for split in SPLITS if new[split] != old.get(split)]
+    if "train" in changed:
+        raise ConfigError(
+            f"data={name}: not the data that the run in {folder.path} was trained on: the split train has changed"
+        )
+    if changed:
+        text = f"the {' and '.join(changed)} data changed since the run began: values on them measure something else"
+        console.print(f"  {text}", highlight=False, soft_wrap=True)
 
 
 def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
@@ -173,6 +205,5 @@ def judge(config: DictConfig, records: list[dict[str, Any]], overrides: list[str
         return None
     published = OmegaConf.to_container(config.published, resolve=True)
     word, line = verdict(published, values[0], changed_settings(overrides))
-    text = f"[bold]{word}[/bold]  {published['paper']}, {published['table']}: {line}"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(bold(word, f"  {published['paper']}, {published['table']}: {line}"), soft_wrap=True)
     return word

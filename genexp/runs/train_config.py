@@ -2,40 +2,29 @@
 a training as one object."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from genexp.record.errors import SPLITS, ConfigError, check_choice, nearest
+from genexp.ranges import at_least, inside, positive
+from genexp.record.annotations import LARGEST
+from genexp.record.arguments import check_arguments, check_spelling
+from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.instantiate import check_targets
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
-from genexp.runs.trainer_arguments import check_arguments
+from genexp.runs import trainer_arguments
+from genexp.runs.fitting import check_metrics
+from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
+from genexp.runs.wandb_settings import check_wandb
 
-WANDB_MODES = ("online", "offline", "disabled")
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-COUNTS = (
-    "max_images",
-    "max_steps",
-    "max_epochs",
-    "batch_size",
-    "accumulate_batches",
-    "validate_every_epochs",
-    "log_every_steps",
-    "patience",
-)
-"""Entries of ``training`` that count something."""
-OPTIONAL = (
-    "training.max_images",
-    "training.max_steps",
-    "training.max_epochs",
-    "training.patience",
-    "samples.every_images",
-)
-"""Counts that may be null."""
+OBJECTS = ("model", "trainer", "metrics", "monitors")
+"""Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +48,32 @@ class Training:
     ema_decay: float | None
     ema_half_life_images: float | None
 
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
+            count(1, **{name: getattr(self, name)})
+        for name in LIMITS:
+            if getattr(self, name) is not None:
+                count(1, **{name: getattr(self, name)})
+        at_least(0, checkpoint_every_minutes=self.checkpoint_every_minutes)
+        if self.ema_decay is not None:
+            inside(0, 1, hint=", e.g. 0.999, or null", ema_decay=self.ema_decay)
+        if self.ema_half_life_images is not None:
+            positive(hint=", e.g. 500_000, or null", ema_half_life_images=self.ema_half_life_images)
+        norm = self.gradient_clip_norm
+        for name, value in norm.items() if isinstance(norm, dict) else [("", norm)]:
+            if value is not None:
+                positive(hint=", or null", **{f"gradient_clip_norm.{name}".rstrip("."): value})
+        if self.collapse is not None:
+            _check_collapse(self.collapse)
+
     @classmethod
     def of(cls, config: DictConfig) -> "Training":
         """Those of a composed config.
 
         Raises:
-            ConfigError: ``training`` has an entry that would have no effect, or lacks one.
+            ConfigError: ``training`` has an entry that would have no effect, lacks one, or a value is wrong.
         """
-        given = OmegaConf.to_container(config.training, resolve=True)
-        known = [entry.name for entry in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise ConfigError(f"training.{name}: training has no such setting.{nearest(name, known)}")
-        if missing := [name for name in known if name not in given]:
-            raise ConfigError(f"training lacks {', '.join(missing)}")
-        return cls(**given)
+        return section(cls, OmegaConf.to_container(config.training, resolve=True), "training")
 
     @property
     def end(self) -> list[int | None]:
@@ -87,31 +87,52 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key and what would be right.
     """
-    try:
-        resolved = OmegaConf.to_container(config, resolve=True)
-    except Exception as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+    resolved = plain(config)
     if key := find_secret(resolved):
         raise ConfigError(
             f"{key}: a config holds no secrets, since it is written to the run folder and logged; for W&B, set the "
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
+    section(Run, _without_variables(config, resolved), "")
+    check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
-    _check_counts(config, training)
-    if not isinstance(config.seed, int):
-        raise ConfigError(f"seed={config.seed}: must be a whole number")
-    check_arguments(resolved["trainer"])
-    if config.model.get("conditional") and not config.data.num_classes:
-        raise ConfigError(
-            f"model.conditional=true needs labels, and data={config.data.name} has none (data.num_classes is null)"
-        )
+    section(Samples, resolved["samples"], "samples")
+    section(Evaluation, resolved["evaluation"], "evaluation")
+    trainer_arguments.check_arguments(resolved["trainer"])
+    _check_trainer(resolved["trainer"])
+    check_arguments(config, "data")
+    _check_whole(resolved)
+    for key in OBJECTS:
+        check_arguments(config, key)
     if config.published is not None:
         check_published(config.published, "published")
-    check_choice("evaluation.split", config.evaluation.split, SPLITS)
-    if config.logger.wandb is not None:
-        check_choice("logger.wandb.mode", config.logger.wandb.mode, WANDB_MODES)
+    check_wandb(resolved["logger"])
+    for group in ("metrics", "monitors"):
+        check_metrics(resolved["model"], resolved.get(group), group)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A composed config as plain containers, interpolations resolved.
+
+    Raises:
+        ConfigError: an interpolation leads nowhere, or a value is missing; names its key.
+    """
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        text = " ".join(str(error).splitlines()[0].split())
+        raise ConfigError(f"{error.full_key}: {text}" if error.full_key else text) from error
+
+
+def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The top of a config without entries that only others refer to, as ``width`` of ``${width}``."""
+    text = OmegaConf.to_yaml(config)
+    variables = [name for name in resolved if f"${{{name}}}" in text or f"${{{name}." in text]
+    return {
+        name: value for name, value in resolved.items() if name in Run.__dataclass_fields__ or name not in variables
+    }
 
 
 def _check_training(training: Training) -> None:
@@ -119,37 +140,57 @@ def _check_training(training: Training) -> None:
         raise ConfigError(
             "training.max_images, max_steps and max_epochs are all null: set one, or training never stops"
         )
-    if (collapse := training.collapse) is not None:
-        if set(collapse) != {"images", "below"}:
-            raise ConfigError(f"training.collapse={collapse}: must say images and below, thresholds by name of a value")
-        for name, threshold in collapse["below"].items():
-            if not isinstance(threshold, int | float | None):
-                raise ConfigError(f"training.collapse.below.{name}={threshold}: must be a number, or null")
-    if training.ema_decay is not None and not 0 < training.ema_decay < 1:
-        raise ConfigError(f"training.ema_decay={training.ema_decay}: must be between 0 and 1, e.g. 0.999, or null")
-    if (half_life := training.ema_half_life_images) is not None:
-        if not half_life > 0:
-            raise ConfigError(f"training.ema_half_life_images={half_life}: must be positive, e.g. 500_000, or null")
-        if training.ema_decay is not None:
-            raise ConfigError("training.ema_decay and training.ema_half_life_images: set one of them, the other null")
-    if not training.checkpoint_every_minutes >= 0:
-        raise ConfigError(
-            f"training.checkpoint_every_minutes={training.checkpoint_every_minutes}: must not be negative"
-        )
+    if training.ema_half_life_images is not None and training.ema_decay is not None:
+        raise ConfigError("training.ema_decay and training.ema_half_life_images: set one of them, the other null")
     if training.patience is not None and training.monitor is None:
         raise ConfigError("training.patience needs training.monitor, the validation metric to watch")
 
 
-def _check_counts(config: DictConfig, training: Training) -> None:
-    counts = {f"training.{key}": getattr(training, key) for key in COUNTS}
-    counts |= {f"samples.{key}": value for key, value in config.samples.items()}
-    counts["evaluation.monitor_every_images"] = config.evaluation.monitor_every_images
-    if training.collapse is not None:
-        counts["training.collapse.images"] = training.collapse["images"]
-    for key, value in counts.items():
-        if not ((value is None and key in OPTIONAL) or (isinstance(value, int) and value >= 1)):
-            shown = "null" if value is None else value
-            raise ConfigError(f"{key}={shown}: must be a whole number of at least 1")
+def _check_collapse(collapse: Mapping[str, Any]) -> None:
+    for name in collapse:
+        if name not in ("images", "below"):
+            raise ValueError(f"collapse.{name}: collapse has no such setting.{nearest(str(name), ['images', 'below'])}")
+    if set(collapse) != {"images", "below"}:
+        raise ValueError(f"collapse={shown(collapse)}: must say images and below, thresholds by name of a value")
+    images, below = collapse["images"], collapse["below"]
+    if not isinstance(images, int) or isinstance(images, bool) or not 1 <= images < LARGEST:
+        raise ValueError(f"collapse.images={shown(images)}: must be a whole number of at least 1")
+    if not isinstance(below, Mapping):
+        raise ValueError(f"collapse.below={shown(below)}: must be thresholds by name of a value")
+    for name, threshold in below.items():
+        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
+            raise ValueError(f"collapse.below.{name}={shown(threshold)}: must be a number, or null")
+        if threshold is not None:
+            inside(float("-inf"), float("inf"), hint=", or null", **{f"collapse.below.{name}": threshold})
+
+
+def _check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse devices and precisions that there are not."""
+    for key, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+        if key not in trainer:
+            raise ConfigError(f"trainer.{key} is missing")
+        check_choice(f"trainer.{key}", trainer[key], choices)
+    devices = trainer.get("devices", 1)
+    is_count = isinstance(devices, int) and not isinstance(devices, bool) and 1 <= devices <= 1_024
+    is_list = isinstance(devices, list) and bool(devices) and all(type(d) is int and d >= 0 for d in devices)
+    if not (is_count or is_list or devices == "auto"):
+        raise ConfigError(
+            f"trainer.devices={shown(devices)}: must be auto, a whole number of at least 1, or a list of devices"
+        )
+
+
+def _check_whole(config: Mapping[str, Any]) -> None:
+    """Refuse what only shows where sections meet."""
+    model, data = config["model"], config["data"]
+    for name in ("shape", "levels", "num_classes"):
+        if name in model and model[name] != data.get(name):
+            raise ConfigError(
+                f"model.{name}={shown(model[name])}: must be that of the data, data.{name}={shown(data.get(name))}; leave it out"
+            )
+    if model.get("conditional") is True and not data.get("num_classes"):
+        raise ConfigError(
+            f"model.conditional=true needs labels, and data={data.get('name')} has none (data.num_classes is null)"
+        )
 
 
 def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_images: int | None) -> int | None:

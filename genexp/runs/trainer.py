@@ -21,6 +21,7 @@ from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.normalisation import synchronised, unsynchronised
 from genexp.record.checkpoint import AtomicCheckpointIO, verify
 from genexp.record.errors import ConfigError, check_choice
+from genexp.runs.settings import PRECISIONS
 from genexp.runs.train_config import Training
 
 ALWAYS: dict[str, Any] = {
@@ -33,7 +34,6 @@ ALWAYS: dict[str, Any] = {
     "logger": False,  # a run that has begun sets its own
 }
 """Settings of every trainer."""
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
 

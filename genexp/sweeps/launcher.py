@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.sweeps.job import record_failure
 from genexp.sweeps.process import PARENT, arguments
+from genexp.terminal import harmless
 
 TICK_S = 0.1
 LAST_LINES = 10
@@ -55,7 +56,7 @@ class RunningJob:
         whole = new if is_last else new[: new.rfind(b"\n") + 1]
         self._shown += len(whole)
         for line in whole.decode(errors="replace").splitlines():
-            print(f"{self.label}{line}", flush=True)
+            print(f"{self.label}{harmless(line)}", flush=True)
 
     def settle(self, stopped_by: int | None, seconds: float) -> str | None:
         """After the end: make sure that the folder tells of it.
@@ -70,7 +71,8 @@ class RunningJob:
         self.show(is_last=True)
         code = self.process.returncode
         if code == 0:
-            self.folder.set_status(self.folder.status().get("state", "unknown"), job_seconds=round(seconds, 2))
+            with suppress(OSError):  # a full disk; the run itself is done
+                self.folder.set_status(self.folder.status().get("state", "unknown"), job_seconds=round(seconds, 2))
             return None
         lines = self.log.read_bytes()[self.begin :].decode(errors="replace").split("\n")
         lines = [line for line in lines if line.strip()][-LAST_LINES:]

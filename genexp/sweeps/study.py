@@ -90,7 +90,7 @@ class Search:
         )
         self._check_same()
         entries = {"metric": metric, "space": {key: distribution_to_json(d) for key, d in space.items()}}
-        entries |= {"pruner": pruner and dict(pruner), "allow_targets": list(allow_targets)}
+        entries["pruner"] = pruner and dict(pruner)
         for key, value in entries.items():
             self.study.set_user_attr(key, value)
         self._left_running: list[Trial] = []

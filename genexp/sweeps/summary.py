@@ -11,8 +11,15 @@ from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.reports.plots import plot
 from genexp.sweeps.job import CONFIG_ERROR, Job
+from genexp.terminal import bold
 
 NOT_BEGUN = "not begun"
+GONE = {
+    "running": "it runs elsewhere",
+    "killed": "its process was killed",
+    "lost": "its process on another machine has given no sign of life for minutes",
+}
+"""What is said of a job whose run has not ended."""
 
 
 @dataclass
@@ -36,10 +43,14 @@ def outcome(job: Job) -> Outcome:
     """How a job stands, whoever ran it."""
     if job.error is not None:
         return Outcome(job.folder, "failed", job.detail, True)
-    status = job.folder.status()
-    state = status.get("state", NOT_BEGUN)
-    if state == "running":
-        return Outcome(job.folder, "failed", "it runs elsewhere, or its process disappeared")
+    try:
+        status, state = job.folder.status(), job.folder.state()
+    except ConfigError as error:
+        return Outcome(job.folder, "failed", str(error))
+    if not status:
+        return Outcome(job.folder, NOT_BEGUN)
+    if state in GONE:
+        return Outcome(job.folder, "failed", GONE[state])
     is_config_error = state == "failed" and status.get("exit_code") == CONFIG_ERROR  # not of an earlier attempt
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 
@@ -66,7 +77,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: S
     twins = sum(job.action == "twin" for job in jobs)
     parts = [f"{n} {state}" for state, n in count.items() if n]
     parts += [f"{skipped} skipped (done before)"] * bool(skipped) + [f"{twins} named twice"] * bool(twins)
-    console.print(f"[bold]{folder}[/bold]: {', '.join(parts) or 'nothing to do'}")
+    console.print(bold(str(folder), f": {', '.join(parts) or 'nothing to do'}"))
     failed = {name: o for name, o in ended.items() if o.state == "failed"}
     for name, end in failed.items():
         log = end.folder.path / "log.txt"

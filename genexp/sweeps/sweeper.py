@@ -5,6 +5,7 @@ import os
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from genexp.record.errors import ConfigError, check_choice
 from genexp.record.folder import RunFolder
@@ -31,6 +31,7 @@ from genexp.sweeps.launcher import SubprocessLauncher
 from genexp.sweeps.plan import look_up, refuse_existing, show
 from genexp.sweeps.process import quoted
 from genexp.sweeps.summary import Outcome, outcome, summarise
+from genexp.terminal import Terminal
 
 OWN = ("name", "group", "resume", "dry_run", "sweep")
 """Keys that a sweep gives its jobs, and that cannot vary between them."""
@@ -83,7 +84,7 @@ class PlannedSweeper(Sweeper):
             SystemExit: jobs failed: 1, or 2 if all were wrong in their config; a signal ended it: 130 or 143.
         """
         repeat = ["genexp", "train", *sys.argv[1:]]
-        self.console = Console(soft_wrap=True, highlight=False)
+        self.console = Terminal(soft_wrap=True)
         lines = [f"{key}={value}" for key, value in self.params.items()]
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides([*lines, *arguments])
         overrides = {o.get_key_element(): o for o in parsed}
@@ -98,6 +99,9 @@ class PlannedSweeper(Sweeper):
             self.search(swept)
         except PlanOnly:
             return
+        finally:
+            with suppress(OSError):  # holds something, or was not made
+                self.folder.rmdir()  # it was claimed for a name that nobody chose
         code = summarise(self.jobs, self.folder, repeat, self.plots, self.console)
         if self.interrupted is not None:
             raise self.interrupted

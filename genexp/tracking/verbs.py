@@ -1,17 +1,17 @@
 """``genexp wandb export`` and ``genexp wandb workspace``."""
 
-import argparse
 from pathlib import Path
 
 from rich.console import Console
 
+from genexp.record.errors import Parser
 from genexp.tracking.wandb_files import export
 from genexp.tracking.wandb_workspace import save_workspace
 
 
 def main(arguments: list[str], console: Console) -> None:
     """Parse what follows ``genexp wandb`` and do it."""
-    parser = argparse.ArgumentParser(prog="genexp wandb", description="What belongs to Weights & Biases.")
+    parser = Parser(prog="genexp wandb", description="What belongs to Weights & Biases.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     files = verbs.add_parser(
         "export",

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from tiny_overrides import FIDELITY, NETS
+from tiny_overrides import FIDELITY, MORE_NETS, NETS
 
 import genexp as package
 from genexp.record import checkpoint
@@ -22,18 +22,11 @@ COMMON = [
 COMMON += ["samples.n=16", "samples.every_images=500", *FIDELITY]
 ONE = ["trainer=cpu", "training.batch_size=64"]
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "training.batch_size=32"]
-SMALL = {
-    "iwae_2l": ["model.latent_dims=[8,4]"],
-    "hierarchical_vae": ["model.channels=8"],
-    "pixel_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.decoder.channels=4"],
-    "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
-}
-"""Further models, with overrides that make them small."""
-every_model = pytest.mark.parametrize("model", sorted(NETS | SMALL))
+every_model = pytest.mark.parametrize("model", sorted(NETS | MORE_NETS))
 
 
 def arguments(model, name, *more, common=COMMON):
-    return ["train", f"model={model}", *(NETS | SMALL)[model], *common, f"name={name}", *more]
+    return ["train", f"model={model}", *(NETS | MORE_NETS)[model], *common, f"name={name}", *more]
 
 
 def result(folder):

@@ -58,6 +58,7 @@ class MADE(AutoregressiveNetwork):
             at_least(1, hint=", or null for a new mask at every step", num_masks=num_masks)
         if not hidden:
             raise ValueError("hidden=[]: MADE needs at least one hidden layer")
+        at_least(1, hidden=hidden)
         self.num_orders = num_masks
         self.random_order, self.mask_seed, self.num_classes = random_order, mask_seed, num_classes
         self.hidden = tuple(hidden)

@@ -122,7 +122,11 @@ class Grow(Block):
 
 
 class First(Block):
-    """Begins both streams: u with the two rows above a pixel, ul also with the pixel to the left."""
+    """Begins both streams: u with the two rows above a pixel, ul also with the pixel to the left.
+
+    As in the authors' code the outputs are shifted, not the inputs, so that zeros come in where there is nothing above or to the
+    left, and not a bias: u is 0 in row 0, what ul has from above too, and what it has from the left is 0 in column 0.
+    """
 
     def __init__(self, in_channels: int, filters: int) -> None:
         super().__init__()
@@ -132,6 +136,15 @@ class First(Block):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x ``(B, C_in, H, W)`` -> u and ul ``(B, F, H, W)``; none sees the present pixel."""
-        above = F.pad(x, (1, 1, 2, -1))
-        left = F.pad(x, (1, 0, 1, 0))[:, :, :, :-1]
-        return self.u(above), self.above(above[:, :, 1:]) + self.left(left)
+        u = _down(self.u(F.pad(x, (1, 1, 1, 0))))
+        return u, _down(self.above(F.pad(x, (1, 1, 0, 0)))) + _right(self.left(F.pad(x, (0, 0, 1, 0))))
+
+
+def _down(x: Tensor) -> Tensor:
+    """A row further down: the last one leaves, zeros come in."""
+    return F.pad(x, (0, 0, 1, -1))
+
+
+def _right(x: Tensor) -> Tensor:
+    """A column further to the right: the last one leaves, zeros come in."""
+    return F.pad(x, (1, -1))

@@ -208,7 +208,11 @@ class PixelCNNppSampler:
         weight[1, :, :, features:] = above[:, :, 0].permute(2, 1, 0)
         weight[1, 0, :, features:] += left[:, :, 0, 0].t()
         self.first = weight.flatten(0, 2)
-        self.first_bias = torch.cat([first.u.bias, first.above.bias + first.left.bias]).detach()
+        bias = above.new_zeros(2, n, self.width, 2 * features)  # of row 0, where nothing is above, and of the others
+        bias[1, ..., :features] = first.u.bias.detach()
+        bias[1, ..., features:] = first.above.bias.detach()
+        bias[:, :, 1:, features:] += first.left.bias.detach()  # in column 0 nothing is to the left
+        self.first_bias = bias.flatten(1, 2)
         self.left = left[:, :, 1, 0].t().contiguous()
         self.image = above.new_zeros(n, self.height + 2, self.width + 2, self.channels + 1)
         # the channel that tells pixels from the padding: two rows above, one column aside
@@ -229,7 +233,7 @@ class PixelCNNppSampler:
     def _start_row(self, row: int) -> None:
         """Advance u by a row at all resolutions that are due, and prepare ul."""
         patches = self.image[:, row : row + 2].unfold(2, 3, 1).permute(0, 2, 1, 4, 3)  # (n, W, 2, 3, C + 1)
-        begin = torch.addmm(self.first_bias, patches.flatten(2).flatten(0, 1), self.first)
+        begin = torch.addmm(self.first_bias[min(row, 1)], patches.flatten(2).flatten(0, 1), self.first)
         u, ul = begin.chunk(2, dim=1)
         self.begin = ul.view(len(self.image), self.width, -1).unbind(1)
         coarsest, skips = self._due(row), []

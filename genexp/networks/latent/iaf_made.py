@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genexp.networks.blocks.initialisation import initialise
 from genexp.probability.randomness import generator
+from genexp.ranges import at_least
 
 
 class ContextMADE(nn.Module):
@@ -40,6 +41,7 @@ class ContextMADE(nn.Module):
         super().__init__()
         if not hidden:
             raise ValueError("hidden=[]: ContextMADE needs at least one hidden layer")
+        at_least(1, hidden=hidden)
         self.num_params, self.activation = num_params, activation
         widths = [dims, *hidden, num_params * dims]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))

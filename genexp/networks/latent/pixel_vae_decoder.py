@@ -68,7 +68,7 @@ class AutoregressiveDecoder(nn.Module):
         activation: nn.Module,
     ) -> None:
         super().__init__()
-        at_least(1, features=features)
+        at_least(1, features=features, hidden=hidden)
         self.network = network(shape=shape, num_params=features, num_classes=num_classes, levels=levels)
         if self.network.num_orders != 1:
             raise ValueError(

@@ -2,6 +2,11 @@
 
 Each is ``weight * E[max(0, |grad D| - target)^2]``, or without the maximum, at points of its own choice. They are computed in
 the precision of the parameters, also where the rest is in 16 bits: squares of gradients underflow there.
+
+Where what the discriminator sees is augmented, D here is what it makes of an augmented x, and the gradient is that in x before
+the augmentation T: grad_x D(T(x)). So do the authors of R3GAN (Huang et al. 2024), of StyleGAN2-ADA (Karras et al. 2020), and of
+differentiable augmentation in PyTorch and for few examples (Zhao et al. 2020). In the code of the last for CIFAR-10 and FFHQ in
+TensorFlow, and in theirs for BigGAN, penalties are in T(x), as if the data were augmented beforehand.
 """
 
 from abc import ABC, abstractmethod
@@ -35,7 +40,7 @@ class GradientPenalty(ABC):
         """Where the gradient is taken: ``(B, *shape)``.
 
         Args:
-            real, fake: what the discriminator sees ``(B, *shape)``.
+            real, fake: the examples, before any augmentation ``(B, *shape)``.
             uniform: called with n and a shape, draws ``(n, *shape)`` uniformly from [0, 1).
         """
 
@@ -46,8 +51,8 @@ class GradientPenalty(ABC):
         fake: Tensor,
         uniform: Callable[..., Tensor],
     ) -> Tensor:
-        """The penalty ``(B,)``, differentiable in the discriminator's parameters. ``discriminate`` maps ``(B, *shape)`` to
-        logits ``(B,)``; the other arguments are those of :meth:`points`."""
+        """The penalty ``(B,)``, differentiable in the discriminator's parameters. ``discriminate`` maps ``(B, *shape)``, before
+        any augmentation, to logits ``(B,)``; the other arguments are those of :meth:`points`."""
         with torch.enable_grad(), torch.autocast(real.device.type, enabled=False):
             x = self.points(real.detach(), fake.detach(), uniform).requires_grad_()
             (gradient,) = torch.autograd.grad(discriminate(x).sum(), x, create_graph=True)
@@ -88,9 +93,12 @@ class Interpolated(GradientPenalty):
 
 
 class Perturbed(GradientPenalty):
-    """Around the data, x = real + scale * s * u with u uniform for each dimension and s the standard deviation of all numbers
-    of the batch (Kodali et al., "On convergence and stability of GANs", 2017, DRAGAN: scale 0.5, weight 10, target 1, as in the
-    authors' code; section 2.3 of the paper has Gaussian noise).
+    """Around the data, between them and a perturbed copy, x = real + alpha (scale * s * u), with alpha uniform in [0, 1) for each
+    example, u uniform in [0, 1) for each dimension, and s the standard deviation of all numbers of the batch (Kodali, Abernethy,
+    Hays, Kira, "On convergence and stability of GANs", 2017, DRAGAN: weight 10, target 1, two-sided).
+
+    This is the authors' code (kodalinaveen3/DRAGAN, scale 0.5). Their paper has no alpha and Gaussian noise, x = real + delta with
+    delta ~ N(0, c I) (section 2.3).
 
     Args:
         scale: of the noise, above 0.
@@ -104,4 +112,5 @@ class Perturbed(GradientPenalty):
 
     def points(self, real: Tensor, fake: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
         u = uniform(len(real), *real.shape[1:]).to(real.dtype)
-        return real + self.scale * real.std(correction=0) * u
+        alpha = uniform(len(real), *[1] * (real.ndim - 1)).to(real.dtype)
+        return real + alpha * self.scale * real.std(correction=0) * u

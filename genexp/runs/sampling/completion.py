@@ -13,31 +13,10 @@ from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion
 from genexp.probability.quantize import unit
-from genexp.record.errors import SPLITS, ConfigError, check_choice, nearest
+from genexp.record.errors import ConfigError
 from genexp.runs.progress_bars import shown
 from genexp.runs.sampling.files import check_options, labels_of, save
-from genexp.runs.sampling.request import Request
-
-HALVES = ("top", "bottom", "left", "right")
-
-
-def check_completion(request: Request) -> None:
-    """Refuse what can be seen to be wrong in the request before anything is loaded.
-
-    Raises:
-        ConfigError: naming the key and what would be right.
-    """
-    part = request.complete
-    is_fraction = isinstance(part, int | float) and not isinstance(part, bool) and 0 < part < 1
-    if not is_fraction and part not in HALVES:
-        raise ConfigError(
-            f"complete={part}: must be {', '.join(HALVES)}, or a fraction of the sequence between 0 and 1, e.g. 0.5."
-            f"{nearest(str(part), HALVES)}"
-        )
-    check_choice("split", request.split, SPLITS)
-    for name in ("n", "draws"):
-        if not isinstance(getattr(request, name), int) or getattr(request, name) < 1:
-            raise ConfigError(f"{name}={getattr(request, name)}: must be a whole number of at least 1")
+from genexp.runs.sampling.request import HALVES, Request
 
 
 def part_of(shape: tuple[int, ...], part: str | float) -> Tensor:

@@ -19,40 +19,13 @@ from genexp.callbacks.latent_tables import (
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentDecoder, LatentVariables
 from genexp.probability.latent.interpolation import linear, slerp
-from genexp.record.errors import SPLITS, ConfigError, check_choice
+from genexp.record.errors import ConfigError
 from genexp.runs.sampling.files import check_options, labels_of, save
 from genexp.runs.sampling.request import Request
 
 INTERPOLATIONS = {"slerp": slerp, "linear": linear}
-CENTRES = ("example", "prior")
 PRIOR_DRAWS = 10_000
 """For the mean of a prior."""
-
-
-def check_latent(request: Request) -> None:
-    """Refuse what can be seen to be wrong in the request before anything is loaded.
-
-    Raises:
-        ConfigError: naming the key and what would be right.
-    """
-    check_choice("latent", request.latent, list(WAYS))
-    check_choice("split", request.split, SPLITS)
-    check_choice("interpolation", request.interpolation, list(INTERPOLATIONS))
-    if request.complete is not None:
-        raise ConfigError(f"complete={request.complete} latent={request.latent}: one of them at a time")
-    for name, least in {"rows": 1, "steps": 2, "draws": 1}.items():
-        if (
-            not isinstance(getattr(request, name), int)
-            or isinstance(getattr(request, name), bool)
-            or getattr(request, name) < least
-        ):
-            raise ConfigError(f"{name}={getattr(request, name)}: must be a whole number of at least {least}")
-    if not isinstance(request.extent, int | float) or not request.extent > 0:
-        raise ConfigError(f"extent={request.extent}: must be a number above 0")
-    check_choice("centre", request.centre, CENTRES)
-    for knob, value in request.knobs.items():
-        if not isinstance(value, int | float) or value < 0:
-            raise ConfigError(f"knobs.{knob}={value}: must be a number of at least 0")
 
 
 def name_of(request: Request) -> str:

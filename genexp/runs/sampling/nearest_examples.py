@@ -11,21 +11,6 @@ from genexp.callbacks.pictures import are_images, labelled_grid
 from genexp.metrics.neighbours import nearest
 from genexp.record.errors import ConfigError
 from genexp.runs.sampling.files import save
-from genexp.runs.sampling.request import Request
-
-
-def check_neighbours(request: Request) -> None:
-    """Refuse what can be seen to be wrong in the request before anything is loaded.
-
-    Raises:
-        ConfigError: naming the key and what would be right.
-    """
-    for name in ("complete", "latent"):
-        if getattr(request, name) is not None:
-            raise ConfigError(f"{name}={getattr(request, name)} neighbours={request.neighbours}: one of them at a time")
-    count = request.neighbours
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigError(f"neighbours={count}: must be a whole number of at least 1")
 
 
 def neighbours(x: Tensor, data: Any, count: int, output: Path, console: Console) -> list[Path]:

@@ -1,33 +1,72 @@
 """What ``genexp sample`` is asked for."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+
+from genexp.record.errors import nearest, shown
+from genexp.runs.settings import count, section
+
+HALVES = ("top", "bottom", "left", "right")
+"""Of an image, that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The entries of ``conf/sample.yaml``, as it explains them."""
 
+    run: str
     checkpoint: str
     n: int
     y: int | list[int] | None
     knobs: dict[str, Any]
     neighbours: int | None
     complete: str | float | None
-    split: str
+    split: Literal["train", "validation", "test"]
     draws: int
-    latent: str | None
+    latent: Literal["interpolate", "traverse", "reconstruct"] | None
     rows: int
     steps: int
-    interpolation: str
+    interpolation: Literal["slerp", "linear"]
     extent: float
-    centre: str
+    centre: Literal["example", "prior"]
     seed: int
+    output: str | None
+    data: dict[str, Any]
+    trainer: dict[str, Any]
+    allow_targets: list[str]
+
+    def __post_init__(self) -> None:
+        count(1, n=self.n, draws=self.draws, rows=self.rows)
+        count(2, steps=self.steps)
+        if not self.extent > 0:
+            raise ValueError(f"extent={self.extent}: must be a number above 0")
+        if self.neighbours is not None:
+            count(1, neighbours=self.neighbours)
+        self._check_part()
+        asked = [name for name in ("complete", "latent", "neighbours") if getattr(self, name) is not None]
+        if len(asked) > 1:
+            both = " ".join(f"{name}={getattr(self, name)}" for name in asked[:2])
+            raise ValueError(f"{both}: one of them at a time")
+        for knob, value in self.knobs.items() if self.latent is not None else ():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise ValueError(f"knobs.{knob}={shown(value)}: must be a number of at least 0")
+
+    def _check_part(self) -> None:
+        part = self.complete
+        is_fraction = isinstance(part, int | float) and 0 < part < 1
+        if part is not None and not is_fraction and part not in HALVES:
+            raise ValueError(
+                f"complete={part}: must be {', '.join(HALVES)}, or a fraction of the sequence between 0 and 1, e.g. 0.5."
+                f"{nearest(str(part), HALVES)}"
+            )
 
     @classmethod
     def of(cls, config: DictConfig) -> "Request":
-        """That of a composed config."""
-        given = OmegaConf.to_container(config, resolve=True)
-        return cls(**{entry.name: given[entry.name] for entry in fields(cls)})
+        """That of a composed config.
+
+        Raises:
+            ConfigError: naming the key, the value and the rule.
+        """
+        return section(cls, OmegaConf.to_container(config, resolve=True), "")

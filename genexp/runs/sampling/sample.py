@@ -17,10 +17,11 @@ from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
 from genexp.runs.loading import load_model
 from genexp.runs.progress_bars import shown
-from genexp.runs.sampling.completion import check_completion, complete
+from genexp.runs.recorded_data import find_data
+from genexp.runs.sampling.completion import complete
 from genexp.runs.sampling.files import save
-from genexp.runs.sampling.latent_points import check_latent, latent, name_of
-from genexp.runs.sampling.nearest_examples import check_neighbours, neighbours
+from genexp.runs.sampling.latent_points import latent, name_of
+from genexp.runs.sampling.nearest_examples import neighbours
 from genexp.runs.sampling.request import Request
 from genexp.runs.trainer import device_of
 
@@ -36,18 +37,16 @@ def sample(config: DictConfig, console: Console) -> None:
     """
     request, what = Request.of(config), "sample"
     if request.neighbours is not None:
-        check_neighbours(request)
         what = "neighbours"
     elif request.latent is not None:
-        check_latent(request)
         what = name_of(request)
     elif request.complete is not None:
-        check_completion(request)
         what = f"complete-{request.complete}-{request.split}"
     folder = RunFolder.existing(config.run)
     extra = list(config.allow_targets)
     trained = folder.config()
     check_targets(trained, extra)
+    find_data(trained, folder, config.data.root, console)
     model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
     output = folder.samples / f"{what}-{config.checkpoint}-seed{config.seed}"
     output = Path(config.output) if config.output else output
@@ -64,7 +63,7 @@ def sample(config: DictConfig, console: Console) -> None:
             written = of_examples(request, model, data, output, console)
     except ConfigError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"sample: {error}") from error
     for path in written:
         console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

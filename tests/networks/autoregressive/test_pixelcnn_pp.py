@@ -6,7 +6,7 @@ from checks import check_causality, check_normalised, check_sampler, model_of, r
 from torch.utils.flop_counter import FlopCounterMode
 
 from genexp.networks.autoregressive.pixelcnn_pp import PixelCNNpp
-from genexp.networks.autoregressive.pixelcnn_pp_layers import concat_elu
+from genexp.networks.autoregressive.pixelcnn_pp_layers import First, concat_elu
 from genexp.probability.observation.base import Bernoulli, Categorical
 from genexp.probability.observation.pixel_logistic_mixture import PixelLogisticMixture
 
@@ -138,6 +138,26 @@ def test_every_step_costs_as_much_as_it_adds(make, monkeypatch):
             for t in range(network.steps):
                 sampler(canvas, t)
     assert 0.7 < steps.get_total_flops() / whole.get_total_flops() < 1.25
+
+
+@pytest.mark.parametrize("sides", [(4, 5), (1, 3), (3, 1), (1, 1)], ids=str)
+def test_both_streams_begin_with_zeros_where_nothing_is_above_or_to_the_left(float64, sides):
+    """Not with a bias: the authors shift the outputs of the first convolutions. Elsewhere pixel by pixel."""
+    first, x = randomise(First(2, 3), 0.5), torch.rand(2, 2, *sides)
+    u, ul = first(x)
+    padded = torch.nn.functional.pad(x, (1, 1, 2, 0))  # two rows above, one column aside
+    for row in range(sides[0]):
+        for column in range(sides[1]):
+            above = padded[:, :, row : row + 2, column : column + 3]
+            expected_u, expected_ul = torch.zeros(2, 2, 3)
+            if row > 0:
+                expected_u = first.u(above)[:, :, 0, 0]
+                expected_ul = first.above(above[:, :, 1:])[:, :, 0, 0]
+            if column > 0:
+                left = padded[:, :, row + 1 : row + 3, column : column + 1]
+                expected_ul = expected_ul + first.left(left)[:, :, 0, 0]
+            assert torch.allclose(u[:, :, row, column], expected_u)
+            assert torch.allclose(ul[:, :, row, column], expected_ul)
 
 
 def test_dropout_is_for_training_only(make):

@@ -58,7 +58,15 @@ def test_each_pair_has_a_point_of_its_own_between_its_two():
 
 def test_dragan_perturbs_each_dimension_by_the_spread_of_the_data():
     points = perturbed().points(REAL, FAKE, half)
-    assert torch.allclose(points, REAL + 0.5 * REAL.std(correction=0) * 0.5)
+    assert torch.allclose(points, REAL + 0.5 * (0.5 * REAL.std(correction=0) * 0.5))
+
+
+def test_dragan_is_between_each_example_and_a_perturbed_copy_of_its_own():
+    """alpha is one number for an example, u one for every dimension."""
+    given = {(3, 2): torch.tensor([[0.25, 0.5], [1.0, 0.0], [0.5, 0.5]]), (3, 1): torch.tensor([[0.0], [0.5], [1.0]])}
+    points = perturbed().points(REAL, FAKE, lambda n, *shape: given[n, *shape])
+    moved = 0.5 * REAL.std(correction=0)
+    assert torch.allclose(points - REAL, moved * torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.5, 0.5]], dtype=REAL.dtype))
 
 
 def test_a_discriminator_of_slope_one_costs_nothing():

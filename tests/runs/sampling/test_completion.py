@@ -76,7 +76,7 @@ def test_completions_of_a_run(genexp, finished):
         "complete=topp": "complete=topp: must be top, bottom, left, right, or a fraction",
         "complete=1": "complete=1: must be",
         "complete=-0.5": "complete=-0.5: must be",
-        "complete=true": "complete=True: must be",
+        "complete=true": "complete=true: must be",
         "split=tset": "Did you mean 'test'?",
         "draws=0": "draws=0",
         "n=1000": "n=1000: the split test of digits has 250 examples",

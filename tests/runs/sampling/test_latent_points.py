@@ -94,7 +94,7 @@ def test_latent_pictures_of_a_run(genexp, trained):
         ("split=tset", "Did you mean 'test'?"),
         ("rows=0", "rows=0: must be a whole number of at least 1"),
         ("steps=1", "steps=1: must be a whole number of at least 2"),
-        ("draws=true", "draws=True: must be a whole number"),
+        ("draws=true", "draws=true: must be a whole number"),
         ("extent=0", "extent=0: must be a number above 0"),
         ("centre=mean", "centre=mean: must be one of example, prior"),
         ("+knobs.temperature=-1", "knobs.temperature=-1: must be"),

@@ -52,7 +52,7 @@ def test_points_of_the_plane_have_neighbours_and_no_picture(tmp_path):
     ("wrong", "message"),
     [
         (["neighbours=0"], "neighbours=0: must be a whole number of at least 1"),
-        (["neighbours=true"], "neighbours=True: must be a whole number"),
+        (["neighbours=true"], "neighbours=true: must be a whole number"),
         (["neighbours=0.5"], "neighbours=0.5: must be a whole number"),
         (["neighbours=3", "complete=top"], "complete=top neighbours=3: one of them at a time"),
         (["neighbours=3", "latent=traverse"], "latent=traverse neighbours=3: one of them at a time"),

@@ -1,0 +1,37 @@
+"""Commands in this process, and what they print."""
+
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+
+from genexp.cli import main
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    """``genexp <arguments>``: exit code, standard output and standard error. An exception that the command lets through is its
+    traceback's last line, with code 1."""
+    before, path = sys.argv, list(sys.path)
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["genexp", *arguments]
+    code = 0
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except Exception as error:
+                print(f"Traceback: {type(error).__name__}: {error}", file=err)
+                code = 1
+    finally:
+        sys.argv, sys.path[:] = before, path
+    return code, out.getvalue(), err.getvalue()
+
+
+def is_refusal(code: int, err: str, names: Sequence[str] = ()) -> bool:
+    """Whether a command ended with exit code 2 and one line that has all of ``names``."""
+    lines = [line for line in err.splitlines() if line.strip()]
+    return (
+        code == 2 and len(lines) == 1 and lines[0].startswith("genexp: error: ") and all(n in lines[0] for n in names)
+    )
