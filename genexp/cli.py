@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from genexp.task import Task, console, exit_code
+from genexp.task import Task, console, exit_code, remove_empty
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -121,6 +121,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
     from genexp.sweeps.config_files import CheckedFiles
+    from genexp.sweeps.default_name import CLAIMED
     from genexp.sweeps.grid import GridSweeper
     from genexp.sweeps.job import CONFIG_ERROR
     from genexp.sweeps.launcher import SubprocessLauncher
@@ -141,7 +142,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
+        try:
+            hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
+        finally:
+            for folder in CLAIMED:
+                remove_empty(folder)
     except (HydraException, OmegaConfBaseException) as error:
         if "GENEXP_TRACE" in os.environ:
             raise

@@ -70,6 +70,8 @@ def overrides_for(option):
         owners = sorted(path.stem for path in (CONF / parent).glob("*.yaml") if group in groups(path))
         assert owners, f"no option of {parent} has {group} in its defaults list"
         chosen.insert(0, f"{parent}={owners[0]}")
+    if group in ("metrics", "monitors"):  # whether the default model can do what it needs is another question
+        chosen.append(f"++{group}.unfit=skip")
     return chosen
 
 

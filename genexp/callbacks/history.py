@@ -77,9 +77,10 @@ class History(Callback):
         self._close()  # teardown is not called then
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with naming(self.path):
+                file.close()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: GenerativeModule, outputs: dict[str, Tensor], *_: Any

@@ -189,9 +189,9 @@ class Inception(Extractor):
         return content
 
     def _download(self, path: Path) -> bytes:
-        path.parent.mkdir(parents=True, exist_ok=True)  # before, not after 91 MB
         with urlopen(URL_INCEPTION_V3, timeout=20) as response:
             content = self._verified(response.read(), URL_INCEPTION_V3)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         partial.write_bytes(content)
         partial.replace(path)

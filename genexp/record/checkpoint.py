@@ -9,7 +9,6 @@ import io
 import os
 from contextlib import suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -77,8 +76,8 @@ def load(path: str | Path) -> dict[str, Any]:
     verify(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError) as error:
-        text = str(error).splitlines()[0]
+    except Exception as error:  # PyTorch's reader raises whatever it stumbles over
+        text = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptCheckpoint(f"{path}: only weights and plain values are read from a checkpoint: {text}") from error
 
 

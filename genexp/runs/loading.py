@@ -40,8 +40,12 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
         )
     state = checkpoints.load(path)
     model = instantiate(config, "model", extra)
-    model.load_state_dict(state.get("ema", state["state_dict"]))
-    model.on_load_checkpoint(state)
+    try:
+        model.load_state_dict(state.get("ema", state["state_dict"]))
+        model.on_load_checkpoint(state)
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not the weights of the model in {folder.config_file}: {text:.300}") from error
     return model.eval()
 
 

@@ -64,5 +64,5 @@ def tell_changed(data: Any, split: str, folder: RunFolder, console: Console) -> 
     """
     recorded = (folder.status().get("data_checksums") or {}).get(split)
     if recorded is not None and recorded != data.fingerprint(split):
-        line = f"the {split} data are not those that {folder.path} was trained with: their checksums differ"
+        line = f"the {split} data are not those that {folder.path} recorded: their checksums differ"
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,10 @@ MOST = 10_000
 """Runs that may begin within one second."""
 
 
+CLAIMED: list[Path] = []
+"""Folders that this process made, to be removed if nothing comes of them."""
+
+
 class ClaimName(Callback):
     """Makes a name with the time in it (``${now:...}``) unique, before Hydra makes the folder that it stands for.
 
@@ -65,5 +69,6 @@ def claim(folder: Path) -> Path:
             os.mkdir(own)
         except FileExistsError:
             continue
+        CLAIMED.append(own)
         return own
     raise FileExistsError(f"{folder} and {MOST:,} more are taken")

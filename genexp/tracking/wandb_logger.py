@@ -150,7 +150,7 @@ def finish(
     """
     for logger in loggers:
         online = folder.status().get("wandb", {}).get("mode") == "online"
-        problem = obstacle() if online else None
+        problem = obstacle(timeout_s=3.0) if online else None
         try:
             try:
                 if problem is None:

@@ -1,12 +1,11 @@
 """A disk that is full while a run goes on."""
 
-import csv
 import os
 
 import pytest
 
+from genexp.callbacks import history
 from genexp.record import checkpoint
-from genexp.record.provenance import naming
 
 
 class FullAfter:
@@ -43,10 +42,16 @@ def test_the_error_of_writing_a_checkpoint_keeps_its_cause(tmp_path, monkeypatch
     assert checkpoint.load(path) == {"x": 1} and os.listdir(tmp_path) == ["a.ckpt"]
 
 
-def test_a_history_that_cannot_be_written_is_named():
-    with (
-        open("/dev/full", "w", buffering=1) as file,
-        pytest.raises(OSError, match=r"No space left on device: 'x\.csv'"),
-    ):
-        with naming("x.csv"):
-            csv.writer(file).writerow(["x" * 100])
+def test_a_history_that_cannot_be_written_is_named(genexp, tiny, monkeypatch):
+    monkeypatch.setattr(history.csv, "writer", lambda file: Full())
+    code, _, err = genexp(*tiny("made", "name=a", "metrics=nll"))
+    assert code == 1 and "No space left on device: 'outputs/a/metrics.csv'" in err and "Traceback" not in err
+    assert genexp.json("outputs/a/status.json")["state"] == "failed"
+
+
+class Full:
+    def writerows(self, rows):
+        pass
+
+    def writerow(self, row):
+        raise OSError(28, "No space left on device")

@@ -68,7 +68,7 @@ def test_only_changed_training_data_stop_a_run(genexp, images):
     assert code == 0 and "checksums" not in out  # the new ones are recorded
     shutil.copy(images / "test" / "1.png", images / "test" / "9.png")
     code, out, _ = genexp("evaluate", "run=outputs/x", "metrics=nll", "split=test")
-    assert code == 0 and "the test data are not those that outputs/x was trained with" in out
+    assert code == 0 and "the test data are not those that outputs/x recorded" in out
     (images / "train" / "0.png").unlink()
     code, _, err = genexp("train", "run=outputs/x", "training.max_images=32")
     assert code == 2 and "not the data that the run in outputs/x was trained on: the split train has changed" in err

@@ -4,6 +4,7 @@ Whatever a file holds, a reader either takes it or refuses it with one line that
 what a header only claims. Each function takes a ``random.Random`` and seconds, and returns counts, see :class:`Counts`.
 """
 
+import hashlib
 import io
 import random
 import signal
@@ -31,6 +32,8 @@ from genexp.data.mnist_binary import parse_bits
 from genexp.data.npz import read_npz
 from genexp.data.streamed import ImageBatches
 from genexp.data.tar_index import scan
+from genexp.record import checkpoint, checksum
+from genexp.record.small_files import read_history
 
 SECONDS, WAITING = 5.0, 60.0
 """After so many seconds of a processor, or so many that it waits, a reader hangs."""
@@ -261,6 +264,33 @@ def tar(draws: random.Random, seconds: float) -> Counts:
     return fuzz(contents, take, "a.tar", draws, seconds)
 
 
+def history(draws: random.Random, seconds: float) -> Counts:
+    """The history of a run, CSV."""
+    rows = "".join(f"{i},{i},0,0.{i},val/loss,{1.5 - i / 10}\n" for i in range(9))
+    quoted = '10,10,0,1.0,"val/a,""b""\n",2\n'
+    contents = [f"images,step,epoch,seconds,metric,value\n{rows}{more}".encode() for more in ("", quoted)]
+    return fuzz(contents, read_history, "metrics.csv", draws, seconds)
+
+
+def checkpoints(draws: random.Random, seconds: float) -> Counts:
+    """Checkpoints; half of the damaged ones are given a checksum that is right again, as somebody who means harm would."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "a.ckpt"
+        state = {"state_dict": {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.int64)}, "steps": 3}
+        checkpoint.save(state, whole)
+        content = whole.read_bytes()
+
+    def take(path: Path) -> None:
+        damaged = path.read_bytes()
+        if damaged != content and draws.random() < 0.5:
+            body = damaged[: -checksum.COMMENT - 2]
+            digest = hashlib.sha256(body + b"\0\0").hexdigest().encode()
+            path.write_bytes(body + checksum.LENGTH + checksum.PREFIX + digest)
+        checkpoint.load(path)
+
+    return fuzz([content], take, "a.ckpt", draws, seconds)
+
+
 READERS: dict[str, Callable[[random.Random, float], Counts]] = {
     "png": images,
     "jpg": lambda draws, seconds: images(draws, seconds, "JPEG"),
@@ -272,6 +302,8 @@ READERS: dict[str, Callable[[random.Random, float], Counts]] = {
     "gz": gz,
     "bin": cifar,
     "tar": tar,
+    "csv": history,
+    "ckpt": checkpoints,
 }
 """What a torture command runs, by name."""
 

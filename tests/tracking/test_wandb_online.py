@@ -137,7 +137,7 @@ def test_a_server_that_fails_costs_seconds_and_neither_the_run_nor_its_data(serv
             time.sleep(0.05)
         done = time.monotonic()
         out, err = process.communicate(timeout=300)
-        assert time.monotonic() - done < 40  # on a busy machine: 5 to 10 s, of which 3 are the timeout
+        assert time.monotonic() - done < 70  # on a busy machine; else 6 to 10 s, of which 3 are the timeout
     finally:
         process.kill()
         if way == "hangs":
