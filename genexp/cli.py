@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from genexp.task import Task, console, exit_code
+from genexp.task import Task, console, exit_code, remove_empty
 
 HELP = """\
 genexp: config-driven experiments for generative models.
@@ -117,10 +117,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import literal_names, name_of_sweep, options_first
+    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_first
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
     from genexp.sweeps.config_files import CheckedFiles
+    from genexp.sweeps.default_name import CLAIMED
     from genexp.sweeps.grid import GridSweeper
     from genexp.sweeps.job import CONFIG_ERROR
     from genexp.sweeps.launcher import SubprocessLauncher
@@ -136,10 +137,16 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     arguments = literal_names(options_first(arguments))
     if verb == "train":
         arguments += name_of_sweep(arguments)
+        if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
+            check_outputs()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer
     sys.argv = [f"genexp {verb}", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
+        try:
+            hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
+        finally:
+            for folder in CLAIMED:
+                remove_empty(folder)
     except (HydraException, OmegaConfBaseException) as error:
         if "GENEXP_TRACE" in os.environ:
             raise
@@ -157,7 +164,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)
         codes = {CONFIG_ERROR if isinstance(e, MissingMandatoryValue) else exit_code(e) for e in failures}
-        sys.exit(codes.pop() if len(codes) == 1 else 1)
+        sys.exit(codes.pop() if codes == {CONFIG_ERROR} or (len(codes) == 1 and not task.is_sweep) else 1)
 
 
 def _train_verb(arguments: list[str]) -> None:

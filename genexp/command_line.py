@@ -1,8 +1,9 @@
 """The words of a command: options may stand anywhere among the overrides, and a user's config folder is taken up."""
 
+import os
 import re
-import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from genexp.record.errors import ConfigError, check_choice, nearest
 from genexp.record.instantiate import use_config_dir
@@ -147,7 +148,8 @@ def without_config_dir(arguments: Sequence[str]) -> list[str]:
 
 
 def name_of_sweep(arguments: Sequence[str]) -> list[str]:
-    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one."""
+    """The override ``name=...`` that all jobs of a multirun share, if the command line does not give one: with the time, so
+    that :class:`genexp.sweeps.default_name.ClaimName` makes it unique."""
     given = dict(a.split("=", 1) for a in arguments if "=" in a and a[0] != "-")
     option = given.get("sweep", "null")
     if "," in option:
@@ -155,4 +157,19 @@ def name_of_sweep(arguments: Sequence[str]) -> list[str]:
     is_multirun = option != "null" or any(a in ("-m", "--multirun", "hydra.mode=MULTIRUN") for a in arguments)
     if not is_multirun or given.get("hydra.mode") == "RUN" or "name" in given:
         return []
-    return [f"name={time.strftime('%Y%m%d-%H%M%S')}-{'sweep' if option == 'null' else option}"]
+    return [f"name='${{now:%Y%m%d-%H%M%S}}-{'sweep' if option == 'null' else option}'"]
+
+
+def check_outputs() -> None:
+    """Refuse to begin a run where none can be written.
+
+    Raises:
+        ConfigError: ``outputs`` is no folder, or may not be written.
+    """
+    for place in (Path("outputs"), Path(".")):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise ConfigError(f"{place} is not a folder, and the runs go there: rename it, or start elsewhere")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise ConfigError(f"{place.absolute()} may not be written, and the runs go there: start elsewhere")
+            return

@@ -34,6 +34,7 @@ class Task:
     def __init__(self, verb: str, command: list[str]) -> None:
         self.verb, self.command = verb, command
         self.jobs = 0
+        self.is_sweep = False
         self.begun: set[str] = set()
         self.failures: list[Exception] = []
 
@@ -53,6 +54,7 @@ class Task:
         sys.argv = self.command
         self.jobs += 1
         hydra = HydraConfig.get()
+        self.is_sweep = hydra.mode == RunMode.MULTIRUN
         folder = RunFolder(os.path.relpath(hydra.runtime.output_dir))
         before = folder.status()
         if self.verb == "train" and str(folder.path) in self.begun:  # a launcher pickles the task with a requeued job
@@ -73,7 +75,7 @@ class Task:
                 raise
             print(f"genexp: error: {harmless(one_line(error))}", file=sys.stderr)
             self.failures.append(error)
-            if self.verb == "train" and hydra.mode == RunMode.MULTIRUN:
+            if self.verb == "train" and self.is_sweep:
                 record_failure(folder, before, "failed", one_line(error), exit_code=exit_code(error))
             elif self.verb == "train":
                 remove_empty(folder.path)

@@ -64,13 +64,20 @@ class Checkpoints(Callback):
 
     def newest(self) -> str:
         """Where the checkpoint is that the run would continue from, for a message."""
-        path = self.folder / "last.ckpt"
-        return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+        return (
+            f"the last good checkpoint is {self.folder / 'last.ckpt'}"
+            if self.has_any()
+            else "there is no checkpoint yet"
+        )
+
+    def has_any(self) -> bool:
+        """Whether a checkpoint was written."""
+        return (self.folder / "last.ckpt").exists()
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         self.stop.install()
         self._due = time.monotonic() + self.every
-        self._saved = pl_module.steps if (self.folder / "last.ckpt").exists() else None
+        self._saved = pl_module.steps if self.has_any() else None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GenerativeModule, *_: Any) -> None:
         if not pl_module.at_boundary:

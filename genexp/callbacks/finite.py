@@ -71,7 +71,7 @@ class Finite(Callback):
         step = pl_module.steps + (not pl_module.at_boundary)
         where = step, pl_module.images_seen, trainer.current_epoch + 1, batch_idx + 1
         self._looked.append(Looked(tuple(values), *where))
-        if self._rows[-1].device.type == "cpu" or len(self._rows) >= LONGEST:
+        if reading_is_free(self._rows[-1]) or len(self._rows) >= LONGEST:
             self.look(trainer)
 
     def look(self, trainer: Trainer) -> None:
@@ -121,6 +121,11 @@ class Finite(Callback):
         for player, optimizer in zip(whose, trainer.optimizers, strict=True):
             parts[f"the state of the optimizer{player}"] = list(tensors(optimizer.state))
         return parts
+
+
+def reading_is_free(tensor: Tensor) -> bool:
+    """Whether nothing has to be waited for before a tensor can be read."""
+    return tensor.device.type == "cpu"
 
 
 def local(tensor: Tensor) -> Tensor:

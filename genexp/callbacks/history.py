@@ -1,8 +1,8 @@
 """The history of a run: ``metrics.csv``, written line by line, and the same numbers for the loggers."""
 
 import csv
+import io
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from genexp.callbacks.finite import Finite, TrainingDiverged
 from genexp.families.base import GenerativeModule
-
-COLUMNS = ("images", "step", "epoch", "seconds", "metric", "value")
+from genexp.record.provenance import naming, write_atomically
+from genexp.record.schema import COLUMNS
+from genexp.record.small_files import read_history
 
 
 class History(Callback):
@@ -56,19 +57,17 @@ class History(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         if trainer.is_global_zero:
             rows = self._rows_until(pl_module.images_seen)
-            temporary = self.path.with_name(self.path.name + ".tmp")
-            with open(temporary, "w", newline="") as file:
-                csv.writer(file).writerows([COLUMNS, *rows])
-            os.replace(temporary, self.path)
-            self._file = open(self.path, "a", buffering=1, newline="")
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([COLUMNS, *rows])
+            write_atomically(self.path, text.getvalue())
+            self._file = open(self.path, "a", buffering=1, newline="", encoding="utf-8")
         self._sums = {name: value.to(pl_module.device) for name, value in self._sums.items()}
 
     def _rows_until(self, images: int) -> list[list[str]]:
         """What was written up to the checkpoint that training continues from; the rest will be written again."""
-        if not self.path.exists() or images == 0:
+        if images == 0:
             return []
-        with open(self.path, newline="") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if len(row) == len(COLUMNS)]
+        rows = [[row[name] for name in COLUMNS] for row in read_history(self.path)]
         return [row for row in rows if int(row[0]) <= images]
 
     def teardown(self, trainer: Trainer, pl_module: GenerativeModule, stage: str) -> None:
@@ -78,9 +77,10 @@ class History(Callback):
         self._close()  # teardown is not called then
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with naming(self.path):
+                file.close()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: GenerativeModule, outputs: dict[str, Tensor], *_: Any
@@ -114,9 +114,10 @@ class History(Callback):
         seconds = round(time.monotonic() - self._started, 2)
         if self._file is not None:
             writer = csv.writer(self._file)
-            for name, value in values.items():
-                row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
-                writer.writerow(row)
+            with naming(self.path):
+                for name, value in values.items():
+                    row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
+                    writer.writerow(row)
         for logger in trainer.loggers:
             logger.log_metrics({**values, "images": model.images_seen}, step=model.steps)
         for name, value in values.items():

@@ -14,7 +14,7 @@ from genexp.data import bounded
 from genexp.data.base import SPLITS
 from genexp.data.images import HEAD, LARGEST, SUFFIXES, TAIL
 from genexp.data.left_out import LeftOut, is_image
-from genexp.data.streamed import Images, StreamedData
+from genexp.data.streamed import Images, StreamedData, UnreadableImage
 from genexp.probability.randomness import key
 
 
@@ -39,7 +39,11 @@ class ImageFiles(Images):
 
     def read(self, index: Tensor) -> Iterator[tuple[int, bytes]]:
         for position, i in enumerate(index.tolist()):
-            yield position, bounded.read_bytes(self.name(i), LARGEST)
+            try:
+                content = bounded.read_bytes(self.name(i), LARGEST)
+            except (OSError, ValueError) as error:  # it was there when the images were listed
+                raise UnreadableImage(str(error)) from error
+            yield position, content
 
     def head_and_tail(self, i: int) -> tuple[bytes, bytes, int]:
         size = bounded.size_of(self.name(i), LARGEST)

@@ -132,11 +132,16 @@ class Shards(StreamedData):
         super().setup(stage)
         self.notes = []
         if self._others:
-            count = plural(sum(self._others.values()), "member")
-            self.notes.append(f"{count} of other types ({listed(self._others)}) in the shards are not used")
+            count = sum(self._others.values())
+            verb = "is" if count == 1 else "are"
+            what = f"{plural(count, 'member')} of other types ({listed(self._others)})"
+            self.notes.append(f"{what} in the shards {verb} not used")
         used = {path.name for split in SPLITS for path in self.root.glob(self.shards[split])}
         if unused := [path.name for path in sorted(self.root.glob("*.tar*")) if path.name not in used]:
-            self.notes.append(f"{plural(len(unused), 'other archive')} in {self.root} ({listed(unused)}) are not used")
+            verb = "is" if len(unused) == 1 else "are"
+            self.notes.append(
+                f"{plural(len(unused), 'other archive')} in {self.root} ({listed(unused)}) {verb} not used"
+            )
         if self._not_kept:
             self.notes.append(
                 f"the indices of the shards are not kept: {self._not_kept}; GENEXP_CACHE names another folder"

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from genexp.data.base import SPLITS, Data, one_of
 from genexp.data.batches import BatchKey
-from genexp.data.images import PREPARATION, decode, quantise, settled
+from genexp.data.images import HEAD, PREPARATION, TAIL, decode, quantise, settled
 
 LOOKED_AT = 20_000
 """Most images of a split whose header is looked at before training."""
@@ -53,10 +53,11 @@ class Images(ABC):
     def read(self, index: Tensor) -> Iterator[tuple[int, bytes]]:
         """Positions in ``index`` ``(B,)`` with the encoded image there, in any order."""
 
-    @abstractmethod
     def head_and_tail(self, i: int) -> tuple[bytes, bytes, int]:
         """First :data:`genexp.data.images.HEAD` and last :data:`genexp.data.images.TAIL` bytes of image ``i``, and the number of
-        all."""
+        all; by default cut from what :meth:`read` gives."""
+        ((_, encoded),) = self.read(torch.tensor([i]))
+        return encoded[:HEAD], encoded[-TAIL:], len(encoded)
 
     @abstractmethod
     def name(self, i: int) -> str:
@@ -100,8 +101,11 @@ class ImageBatches(Dataset):
                 raise UnreadableImage(f"{name} cannot be used: {error}") from error
 
     def inspect(self) -> None:
-        """Look at the headers, of :data:`LOOKED_AT` evenly spaced images where there are more; decode those of which they do not
-        tell whether all is there and opaque, :data:`DECODED` of them at most, or all in a split of at most :data:`SMALL` bytes.
+        """Look at the headers; decode those images of which they do not tell whether all is there and opaque, or all in a small
+        split. Bits that are flipped in the midst of an image of a large split are found when it is read, if at all.
+
+        Of more than :data:`LOOKED_AT` images, so many that are evenly spaced are looked at; of those to be decoded, about
+        :data:`DECODED` likewise. A split of at most :data:`SMALL` bytes is small.
 
         Raises:
             UnreadableImage: naming the first that cannot be used.
@@ -114,7 +118,9 @@ class ImageBatches(Dataset):
             total += size
             if not settled(head, tail, size):
                 unsettled.append(i)
-        for _ in self.decoded(index if total <= SMALL else torch.tensor(unsettled[:DECODED], dtype=torch.int64)):
+        small = n <= LOOKED_AT and total <= SMALL
+        some = unsettled[:: len(unsettled) // DECODED + 1]
+        for _ in self.decoded(index if small else torch.tensor(some, dtype=torch.int64)):
             pass
 
 

@@ -90,7 +90,7 @@ def _kept(path: Path) -> ShardIndex | None:
     """An index from the cache; None if there is none that can be read."""
     try:
         bounded.size_of(path)
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             others = json.loads(kept["others"].tobytes())
             return ShardIndex(kept["rows"], {str(suffix): int(n) for suffix, n in others.items()})
     except Exception:  # whatever it is, it can be made anew

@@ -5,77 +5,80 @@ is in its zip comment, so that both are replaced in one step.
 """
 
 import hashlib
+import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from genexp.record.errors import ConfigError
-
-PREFIX = b"sha256:"
-COMMENT = len(PREFIX) + 64
-"""Length of the zip comment."""
-LENGTH = COMMENT.to_bytes(2, "little")
-"""That length as the zip format stores it, in the two bytes before the comment; they are zero in what is hashed."""
+from genexp.record.checksum import LENGTH, PREFIX, CorruptCheckpoint, verify
+from genexp.record.provenance import naming
 
 
-class CorruptCheckpoint(ConfigError):
-    """A checkpoint that is truncated, changed, or not one of ours."""
+class _File(io.BufferedWriter):
+    """Keeps the error of writing that ``torch.save`` turns into one of its own, which names no cause."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def save(checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Write to a temporary file in the same folder, fsync, and rename."""
+    """Write to a temporary file in the same folder, fsync, and rename.
+
+    Raises:
+        OSError: it cannot be written, e.g. to a full disk; names the file. The one before is still there, and nothing else.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    torch.save(checkpoint, temporary)
-    with open(temporary, "r+b") as file:
+    with naming(path):
+        try:
+            _write(checkpoint, temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def _write(checkpoint: dict[str, Any], path: Path) -> None:
+    with _File(io.FileIO(path, "w")) as file:
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError:
+            if file.error is not None:
+                raise file.error from None
+            raise
+    with open(path, "r+b") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(-2, os.SEEK_END)
         file.write(LENGTH + PREFIX + digest.encode())
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def verify(path: str | Path) -> None:
-    """Check that a file is a whole, unchanged checkpoint.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        CorruptCheckpoint: its checksum is missing or differs.
-    """
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - COMMENT - len(LENGTH)))
-        ending = file.read()
-        if not ending.startswith(LENGTH + PREFIX):
-            raise CorruptCheckpoint(f"{path}: truncated, or not a checkpoint of genexp (no SHA-256 at its end)")
-        file.seek(0)
-        left = size - len(ending)
-        while left > 0:
-            block = file.read(min(left, 1 << 22))
-            digest.update(block)
-            left -= len(block)
-        digest.update(b"\0\0")
-    if not ending.endswith(PREFIX + digest.hexdigest().encode()):
-        raise CorruptCheckpoint(f"{path}: its SHA-256 does not match, the file was changed or damaged")
-
-
-def recorded_digest(path: str | Path) -> str:
-    """The SHA-256 that a checkpoint was written with, in hexadecimal; :func:`verify` says whether it still holds."""
-    with open(path, "rb") as file:
-        file.seek(len(PREFIX) - COMMENT, os.SEEK_END)
-        return file.read().decode()
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Verify and read a checkpoint onto the CPU; no code in it is executed."""
+    """Verify and read a checkpoint onto the CPU; no code in it is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptCheckpoint: its checksum is missing or differs, or it holds more than plain values.
+    """
     verify(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch's reader raises whatever it stumbles over
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorruptCheckpoint(f"{path}: only weights and plain values are read from a checkpoint: {text}") from error
 
 
 class AtomicCheckpointIO(CheckpointIO):

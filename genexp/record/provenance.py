@@ -1,17 +1,19 @@
-"""What a run must remember to be repeated: the command, the code, the packages, the machine."""
+"""What a run must remember to be repeated: the command, the code, the packages, the machine; and how small files are written."""
 
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
 from genexp import __version__
+from genexp.record.git_state import GitState, git_state
 
 PACKAGES = (
     "torch",
@@ -23,8 +25,6 @@ PACKAGES = (
     "numpy",
 )
 """Whose versions ``status.json`` names beside that of genexp; ``packages.txt`` has them all."""
-SOURCES = (".py", ".yaml", ".yml", ".toml", ".sh")
-"""Files that a patch holds though they are new."""
 
 
 def now() -> str:
@@ -32,39 +32,73 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Say of an error of writing, such as that of a full disk, which file it was: the system tells that of opening only.
+
+    Raises:
+        OSError: with the path as its ``filename``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part."""
+    """Write a small file so that a reader sees the old or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; the old one is still there, and nothing else.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with naming(path):
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
-def environment(folder: Path) -> dict[str, Any]:
+def environment(folder: Path, modules: Sequence[str] = ()) -> dict[str, Any]:
     """The entries of ``status.json`` that say where a run took place. Environment variables are not among them: they may
     hold secrets.
 
     Args:
-        folder: gets ``packages.txt``; and ``genexp.diff`` and ``here.diff`` where the code of genexp, or of the
-            repository in which the command was given, was changed since its commit.
+        folder: gets ``packages.txt``; and ``genexp.diff`` and ``here.diff`` where tracked files of genexp, or of the
+            repository in which the command was given, were changed since its commit; and ``genexp_untracked.txt`` and
+            ``untracked.txt``, names and SHA-256 of the files that the repository does not know.
+        modules: further ones that the run may name; their new sources are in the patch too.
     """
     write_atomically(folder / "packages.txt", "".join(f"{package}\n" for package in packages()))
-    code, patch = git_state(Path(__file__).parent)
-    here, patch_here = git_state(Path.cwd())
+    code = git_state(Path(__file__).parent, ["genexp"])
+    here = git_state(Path.cwd(), ["genexp", *modules])
     if here == code:
-        here, patch_here = {}, ""
-    for name, text in (("genexp.diff", patch), ("here.diff", patch_here)):
+        here = GitState({})
+    for name, text in (
+        ("genexp.diff", code.patch),
+        ("genexp_untracked.txt", code.untracked),
+        ("here.diff", here.patch),
+        ("untracked.txt", here.untracked),
+    ):
         if text:
             write_atomically(folder / name, text)
+        else:
+            (folder / name).unlink(missing_ok=True)  # of an earlier start
     return {
         "command": shlex.join(sys.argv),
         "python": platform.python_version(),
         "machine": machine(),
         "versions": {"genexp": __version__, **{package: version(package) for package in PACKAGES}},
-        "git": code,
-        "git_here": here,
+        "git": code.about,
+        "git_here": here.about,
     }
 
 
@@ -92,26 +126,3 @@ def machine() -> dict[str, Any]:
         "memory_gb": gigabytes,
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
-
-
-def git_state(where: Path) -> tuple[dict[str, Any], str]:
-    """Of the repository that ``where`` is in: its folder, commit and whether it was changed since, and the change as a
-    patch, new text files included; empty outside a repository."""
-
-    def git(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
-        done = subprocess.run(["git", *arguments], cwd=where, capture_output=True, text=True, errors="replace")
-        if done.returncode not in codes:
-            raise OSError(done.stderr)
-        return done.stdout
-
-    try:
-        root = git("rev-parse", "--show-toplevel").strip()
-        if not git("ls-files", ".").strip():
-            return {}, ""  # a folder that the repository knows nothing of, such as a virtual environment
-        patch = git("diff", "HEAD")
-        for name in git("ls-files", "--others", "--exclude-standard").splitlines():
-            if name.endswith(SOURCES):
-                patch += git("diff", "--no-index", "/dev/null", name, codes=(0, 1))
-        return {"root": root, "commit": git("rev-parse", "HEAD").strip(), "dirty": bool(patch)}, patch
-    except OSError:
-        return {}, ""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -9,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import BOOKKEEPING, flatten, without
+from genexp.record.small_files import DamagedFile
 from genexp.record.values import is_nll, words
+from genexp.reports.output import check_output, writing
 from genexp.reports.tables import ARROWS, figure, protocol_text
 from genexp.terminal import bold
 
@@ -59,6 +61,7 @@ class Column:
     def best(self) -> int | None:
         """The row with the best mean; None if there are not two to compare, or no value is better than others."""
         means = {row: statistics.mean(values) for row, values in self.values.items() if values}
+        means = {row: mean for row, mean in means.items() if math.isfinite(mean)}
         if len(means) < 2 or self.about["direction"] is None:
             return None
         return (min if self.about["direction"] == "min" else max)(means, key=means.__getitem__)
@@ -72,7 +75,7 @@ def find_runs(paths: Sequence[str]) -> list[RunFolder]:
     """
     runs: list[RunFolder] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        if "\0" in str(path) or not path.is_dir():
             beside = [str(p) for p in path.parent.glob("*/")] if path.parent.is_dir() else []
             raise ConfigError(f"{path} is not a folder.{nearest(str(path), beside)}")
         found = sorted((p.parent.parent for p in path.glob("**/.hydra/config.yaml")), key=_natural)
@@ -89,10 +92,9 @@ def _natural(path: Path) -> tuple[Any, ...]:
 
 def configuration(run: RunFolder) -> dict[str, str]:
     """What distinguishes this run from others: the leaves of its resolved config, and the overrides' group choices."""
-    resolved = OmegaConf.to_container(OmegaConf.load(run.config_file.with_name("resolved.yaml")))
-    choices = OmegaConf.load(run.config_file.with_name("choices.yaml"))
+    choices = run.choices()
     groups = {f"={g}": str(choice) for g, choice in choices.items() if g.split("/")[0] not in NOT_A_CONFIGURATION}
-    return {**groups, **without(flatten(resolved), NOT_A_CONFIGURATION)}
+    return {**groups, **without(flatten(run.resolved()), NOT_A_CONFIGURATION)}
 
 
 def differences(configurations: list[dict[str, str]]) -> list[str]:
@@ -137,36 +139,57 @@ class Comparison:
 
 
 def gather(paths: Sequence[str], console: Console) -> Comparison:
-    """The runs at and below the given folders that have metrics; of others it is said that they have none.
+    """The runs at and below the given folders that have values of their present weights; of others it is said why not.
 
     Raises:
-        ConfigError: there is no run, or none with metrics.
+        ConfigError: there is no run, or none with values; of a single run the reason.
     """
-    runs = []
-    for run in find_runs(paths):
-        if reason := run.unreadable():
-            console.print(f"  left out: {reason}", highlight=False, soft_wrap=True)
-        else:
-            runs.append(run)
-    done = [run for run in runs if run.metrics()]
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+    runs = find_runs(paths)
+    done: list[RunFolder] = []
+    configurations: list[dict[str, str]] = []
+    n_readable = 0
     for run in runs:
-        if run not in done:
-            status = run.status()
-            console.print(
-                f"  {run.path}: {status.get('state', 'unknown')}, no metrics {status.get('error', '')}",
-                highlight=False,
-                soft_wrap=True,
-            )
+        try:
+            if reason := run.unreadable():
+                say(f"left out: {reason}")
+                continue
+            values, stale, state = run.metrics(), run.stale(), run.state()
+            own = configuration(run) if values else {}
+        except DamagedFile as error:
+            if len(runs) == 1:
+                raise
+            say(f"left out: {error}")
+            continue
+        n_readable += 1
+        if stale:
+            say(f"{run.path}: {_about(stale)}")
+        if values:
+            done.append(run)
+            configurations.append(own)
+        else:
+            say(f"{run.path}: {state}, no metrics {run.status().get('error') or ''}")
     if not done:
         raise ConfigError(
-            f"none of the {len(runs)} runs has metrics yet" if runs else "this version reads none of the runs"
+            f"none of the {n_readable} runs has metrics yet" if n_readable else "none of the runs can be read"
         )
-    configurations = [configuration(run) for run in done]
     keys = differences(configurations)
     identities = [tuple(sorted(c.items())) for c in configurations]
     unlike = {identity: c for identity, c in zip(identities, configurations, strict=True)}
     rows = [list(unlike).index(identity) for identity in identities]
     return Comparison(done, rows, keys, list(unlike.values()))
+
+
+def _about(stale: Sequence[dict[str, Any]]) -> str:
+    """What values are left out, and how to have them again."""
+    seen = sorted({f"{r['checkpoint']} at {r.get('images_seen', 0):,} images" for r in stale})
+    return (
+        f"left out {len(stale)} value{'s' * (len(stale) > 1)} of weights that it has no more ({', '.join(seen)}); "
+        "genexp evaluate computes them anew"
+    )
 
 
 def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
@@ -178,6 +201,8 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
         csv_file: where the CSV goes, or None.
         console: where to write.
     """
+    if csv_file is not None:
+        check_output("--csv", csv_file)
     found = gather(paths, console)
     columns = make_columns(
         found.runs, found.rows, lambda r: any(w in r["key"] for w in wanted) if wanted else _customary(r)
@@ -228,8 +253,8 @@ def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, c
     )
     for note in notes:
         console.print(note.replace("[", r"\["), style="dim", highlight=False, soft_wrap=True)
-    if csv_file:
-        with open(csv_file, "w", newline="") as file:
+    if csv_file is not None:
+        with writing("--csv", Path(csv_file)), open(csv_file, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*found.names(), "seeds", *(c.key for c in columns)])
             writer.writerows(lines)

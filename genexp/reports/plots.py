@@ -7,10 +7,12 @@ from rich.console import Console
 
 from genexp.record.errors import ConfigError, check_choice
 from genexp.reports.bounds import plot_bounds
-from genexp.reports.comparison import gather
+from genexp.reports.comparison import find_runs, gather
+from genexp.reports.output import check_output, writing
 from genexp.reports.rate_distortion import plot_rates
 
 PLOTS = {"bounds": plot_bounds, "rate_distortion": plot_rates}
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
 
 
 def plot(paths: Sequence[str], what: str, output: str | None, console: Console) -> None:
@@ -23,13 +25,16 @@ def plot(paths: Sequence[str], what: str, output: str | None, console: Console) 
         console: where to write.
 
     Raises:
-        ConfigError: there is no such plot, or the runs have no such values.
+        ConfigError: there is no such plot, the runs have no such values, or the file cannot be written.
     """
     from matplotlib import rc_context
 
     check_choice("--plot", what, list(PLOTS))
-    if not (path := Path(output or Path(paths[0]) / f"{what}.png")).parent.is_dir():
-        raise ConfigError(f"--output {path}: {path.parent} is not a folder")
-    with rc_context({"text.parse_math": False}):  # names are no formulas, whatever they hold
+    find_runs(paths)  # a folder that is none is told before the plot that would go there
+    path = check_output("--output", Path(paths[0]) / f"{what}.png" if output is None else output)
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--output {path}: its name must end in one of {', '.join(FORMATS)}")
+    # names are no formulas, whatever they hold
+    with writing("--output", path), rc_context({"text.parse_math": False}):
         PLOTS[what](gather(paths, console), path, console)
     console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

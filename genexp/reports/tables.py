@@ -1,5 +1,6 @@
 """What a person reads: the table of a run's metrics, and the verdict on a published number."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ ARROWS = {"min": "↓", "max": "↑", None: ""}
 
 def figure(value: float, stderr: float | None = None) -> str:
     """A number with as many digits as its standard error allows, e.g. ``79.63 ± 0.42``."""
-    if stderr is None or not stderr > 0:
+    if stderr is None or not 0 < stderr < math.inf:
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
     digits = max(0, min(6, 1 - _exponent(stderr)))
     return f"{value:,.{digits}f} ± {stderr:,.{digits}f}"

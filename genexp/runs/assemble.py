@@ -78,7 +78,8 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
     for note in data.notes:
-        console.print(f"  {note}", style="dim", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {note}", style="dim", soft_wrap=True)
+    trainers.tell_of_stand_in(trainer, model, data.size("train"), training.batch_size, console)
     metrics = choose_metrics(config, model, data, extra, console)
     monitors = choose_metrics(config, model, data, extra, console, "monitors") if config.get("monitors") else {}
     monitoring = Monitoring(monitors, model, data, losses, config.seed, trainer.strategy.root_device)

@@ -9,15 +9,15 @@ from rich.console import Console
 
 from genexp.families.base import GenerativeModule
 from genexp.metrics.base import Metric
-from genexp.record.errors import SPLITS, check_choice
+from genexp.record.errors import SPLITS, ConfigError, check_choice
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
 from genexp.record.values import Value
 from genexp.reports.tables import metrics_table
 from genexp.runs.choose_metrics import choose_metrics
-from genexp.runs.data_root import find_data, tell_changed
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
+from genexp.runs.recorded_data import find_data, set_up, tell_changed
 from genexp.runs.train_config import logging_of
 from genexp.runs.trainer import device_of
 from genexp.tracking.wandb_logger import add_evaluation
@@ -58,7 +58,11 @@ def records(values: Sequence[Value], seed: int, about: Mapping[str, Any]) -> lis
 
 
 def evaluate(config: DictConfig, console: Console) -> None:
-    """The verb: compute metrics of one or several runs and add them to their ``metrics.json``."""
+    """The verb: compute metrics of one or several runs and add them to their ``metrics.json``.
+
+    Raises:
+        ConfigError: there is no such run, a metric does not fit, or the data are not there or cannot be used.
+    """
     runs = [config.run] if isinstance(config.run, str) else list(config.run)
     extra = list(config.allow_targets)
     check_targets(config, extra)
@@ -66,13 +70,18 @@ def evaluate(config: DictConfig, console: Console) -> None:
     for run in runs:
         folder = RunFolder.existing(run)
         trained = folder.config()
+        folder.recorded()  # refused before the work, if it is damaged
         check_targets(trained, extra)
         find_data(trained, folder, config.data.root, console)
         model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
         data = instantiate(trained, "data", extra)
-        metrics = choose_metrics(config, model, data, extra, console)
-        values = compute(model, data, metrics, config.split, config.seed, console)
+        set_up(data)
         tell_changed(data, config.split, folder, console)
+        metrics = choose_metrics(config, model, data, extra, console)
+        try:
+            values = compute(model, data, metrics, config.split, config.seed, console)
+        except (OSError, ValueError) as error:  # an image that cannot be used, for one
+            raise ConfigError(f"evaluate: {' '.join(str(error).split())}") from error
         new = records(values, config.seed, about_checkpoint(model, trained, folder, config.checkpoint))
         folder.add_metrics(new)
         if config.wandb:

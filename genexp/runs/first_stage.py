@@ -65,7 +65,7 @@ def trained(run: str, extra: list[str]) -> tuple["VQVAE", str]:
         ConfigError: there is no run, no whole checkpoint, or its model is no VQ-VAE.
     """
     from genexp.families.vq_vae import VQVAE
-    from genexp.record.checkpoint import recorded_digest
+    from genexp.record.checksum import recorded_digest
     from genexp.runs.loading import load_model
 
     try:

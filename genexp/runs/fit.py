@@ -38,10 +38,10 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
     """
     trainer, path = run.trainer, None
     trainer.loggers = loggers
+    trainer.datamodule = run.data  # for the samples, also where other processes train or nothing is left to train
     if resumed is not None:
         path, state = resumed
         if is_over(state, run.training):
-            trainer.datamodule = run.data  # for the samples
             run.checkpoints.keep_best()
             return
         run.data.skip(*batches_done(state))
@@ -50,7 +50,7 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
     try:
         with stop.deferred():
             trainer.fit(run.model, datamodule=run.data, ckpt_path=path, weights_only=True)
-        if run.model.steps == 0:
+        if not run.checkpoints.has_any():  # the model itself may have been trained in other processes
             raise ConfigError("trainer.callbacks: training was stopped before its first step")
     except BaseException as error:
         first = cause.exception or error

@@ -9,9 +9,9 @@ from rich.console import Console
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
-from genexp.runs.data_root import find_data
 from genexp.runs.first_stage import insert
 from genexp.runs.hydra_errors import explain
+from genexp.runs.recorded_data import find_data
 from genexp.runs.train_config import check
 
 
@@ -78,9 +78,7 @@ def _train(
     check(config)
     from genexp.runs.train import train
 
-    read = [OmegaConf.load(source.config_file.with_name(f"{name}.yaml")) for name in ("overrides", "choices")]
-    given, choices = (OmegaConf.to_container(node) for node in read)
-    train(config, folder, [*given, *overrides], choices, console)
+    train(config, folder, [*source.overrides(), *overrides], source.choices(), console)
 
 
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -40,8 +40,12 @@ def load_model(folder: RunFolder, config: DictConfig, checkpoint: str, extra: li
         )
     state = checkpoints.load(path)
     model = instantiate(config, "model", extra)
-    model.load_state_dict(state.get("ema", state["state_dict"]))
-    model.on_load_checkpoint(state)
+    try:
+        model.load_state_dict(state.get("ema", state["state_dict"]))
+        model.on_load_checkpoint(state)
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not the weights of the model in {folder.config_file}: {text:.300}") from error
     return model.eval()
 
 
@@ -51,7 +55,7 @@ def about_checkpoint(model: GenerativeModule, config: DictConfig, folder: RunFol
     is_selected = checkpoint == "best" and config.training.monitor
     return {
         "checkpoint": checkpoint,
-        "selection": folder.status()["selection"] if is_selected else "last",
+        "selection": folder.status().get("selection", "unknown") if is_selected else "last",
         "ema": f"half-life of {half_life} images" if half_life else config.training.ema_decay or False,
         "images_seen": model.images_seen,
         "train_seed": config.seed,

@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from genexp.callbacks.finite import tensors
 from genexp.record import checkpoint as checkpoints
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
@@ -48,7 +49,8 @@ def check_same(stored: DictConfig, new: DictConfig, path: str) -> None:
 
 
 def last_good(folder: RunFolder, console: Console) -> tuple[str, dict[str, Any]] | None:
-    """Path and content of the newest checkpoint that is whole; None where none was written yet.
+    """Path and content of the newest checkpoint that is whole and a number (earlier versions wrote others); None where none was
+    written yet.
 
     Args:
         folder: the run.
@@ -67,7 +69,12 @@ def last_good(folder: RunFolder, console: Console) -> tuple[str, dict[str, Any]]
                 console.print(f"  {error}; trying the one before it", highlight=False, soft_wrap=True)
                 damaged.append(path.name)
             else:
-                return str(path), state
+                if not any(value.is_floating_point() and value.isnan().any() for value in tensors(state["state_dict"])):
+                    return str(path), state
+                console.print(
+                    f"  {path}: its weights are nan; trying the one before it", highlight=False, soft_wrap=True
+                )
+                damaged.append(path.name)
     if damaged:
         raise ConfigError(
             f"{folder.checkpoints}: {', '.join(damaged)} are damaged; delete {folder.path} to begin anew, or choose another name"

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -67,7 +68,7 @@ def train(
         return
     with Stop() as stop, folder.lock():
         if folder.holds_run():
-            state = folder.status().get("state", "unknown")
+            state = folder.state()
             if not (config.resume or is_restarted()):
                 raise ConfigError(
                     f"name={config.name}: {folder.path} already holds a run ({state}); choose another name, or resume=true"
@@ -94,18 +95,23 @@ def _train(
     stop: Stop,
 ) -> None:
     run = assemble(config, folder, stop, console)
-    before = folder.status() if folder.holds_run() else {}
-    resumed = last_good(folder, console) if before else None
+    before = folder.status()  # none where a damaged one was deleted
+    is_begun = folder.holds_run()
+    resumed = last_good(folder, console) if is_begun else None
     if resumed is None:
         first_stage.adopt(config, run.model)
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     entries["cwd"] = os.getcwd()
-    if before:
-        _check_data(entries["data_checksums"], before.get("data_checksums") or {}, run.data.name, folder, console)
+    if is_begun:
+        folder.rows()  # refused while nothing is changed, if they are damaged
+        folder.recorded()
+        if before:
+            _check_data(entries["data_checksums"], before.get("data_checksums") or {}, run.data.name, folder, console)
         images = resumed[1]["images_seen"] if resumed else 0
         again = {"time": now(), "from_images": images, "command": shlex.join(sys.argv)}
-        entries |= {"started": before["started"], "command": before["command"], "error": None, "trace": None}
+        entries |= {name: before[name] for name in ("started", "command") if name in before}
+        entries |= {"error": None, "trace": None}
         entries["resumed"] = [*before.get("resumed", []), again]
         where = resumed[0] if resumed else "there is no checkpoint yet"
         line = f"  continues from {images:,} images ({where})"
@@ -126,26 +132,28 @@ def _train(
             fit(run, loggers, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
-            folder.set_status("running", minutes=round(minutes, 3))
+            with suppress(OSError):  # of a full disk what ended the training tells
+                folder.set_status("running", minutes=round(minutes, 3))
         final = finish(config, run, folder, console)
         console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
         folder.set_status("done", verdict=judge(config, final, overrides, console))
         failed = False
     except Interrupted as interrupted:
-        folder.set_status("interrupted", error=str(interrupted))
+        folder.settle("interrupted", error=str(interrupted))
         trusted = f" allow_targets=[{','.join(config.allow_targets)}]" if config.allow_targets else ""
         again = f"genexp train run={folder.path}{trusted}"
         console.print(f"{interrupted}; to continue: {again}", highlight=False, soft_wrap=True)
         raise
     except Pruned as pruned:
-        folder.set_status("pruned", reason=pruned.reason)
+        folder.settle("pruned", reason=pruned.reason)
         console.print(bold(str(folder.path), f" pruned: {pruned.reason}"), soft_wrap=True)
         failed = False
     except Exception as error:
-        folder.set_status("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        folder.settle("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         raise
     finally:
-        wandb_logger.finish(loggers, folder, failed, console)
+        offline = wandb_logger.offline_part(settings, record, folder, list(config.allow_targets))
+        wandb_logger.finish(loggers, folder, failed, console, offline)
 
 
 def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:
@@ -163,7 +171,7 @@ def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: Run
     changed = [split for split in SPLITS if new[split] != old.get(split)]
     if "train" in changed:
         raise ConfigError(
-            f"data={name}: the training data (train) are not those that the run in {folder.path} was trained on"
+            f"data={name}: not the data that the run in {folder.path} was trained on: the split train has changed"
         )
     if changed:
         text = f"the {' and '.join(changed)} data changed since the run began: values on them measure something else"

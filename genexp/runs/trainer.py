@@ -193,6 +193,29 @@ def check_trainer(
         console.print("  bf16-mixed: this CPU has no bfloat16 arithmetic, 32-true is faster here", style="dim")
 
 
+def tell_of_stand_in(
+    trainer: Trainer, model: GenerativeModule, examples: int, batch_size: int, console: Console
+) -> None:
+    """Say where several processes do not learn quite what one would: an epoch's last batch has fewer examples than there are
+    processes, and batch normalisation counts a stand-in too.
+
+    Args:
+        trainer: knows how many processes there are.
+        model: to be trained.
+        examples: of an epoch.
+        batch_size: of each process.
+        console: where to write.
+    """
+    rest = examples % (batch_size * trainer.world_size)
+    if 0 < rest < trainer.world_size and has_batch_norm(model):
+        left = f"{rest} example{'s' * (rest > 1)}"
+        console.print(
+            f"  the last batch of an epoch has {left} for {trainer.world_size} processes: batch normalisation counts one of "
+            "them more than once there; another training.batch_size avoids it",
+            style="dim",
+        )
+
+
 def check_clipping(norm: Any, model: GenerativeModule) -> None:
     """Refuse norms of gradients that are not positive, or of players that the family does not have."""
     norms = norm if isinstance(norm, dict) else {None: norm}

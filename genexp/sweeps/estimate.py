@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from genexp.record.folder import RunFolder
 from genexp.record.identity import identity, without
+from genexp.record.small_files import DamagedFile
 from genexp.runs.train_config import planned_images
 from genexp.sweeps.job import Job
 
@@ -64,21 +65,39 @@ def speed_of(run: RunFolder) -> Speed | None:
     if not images:
         return None
     training_s = max(float(row["seconds"]) for row in rows)
-    started, ended = (datetime.strptime(status[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("started", "updated"))
-    whole_s = status.get("job_seconds", (ended - started).total_seconds())  # the latter without the start of Python
+    whole_s = status.get("job_seconds") or _wall_s(status)
     fixed_s = 0.0 if status.get("resumed") else max(0.0, whole_s - training_s)
     first = [int(row["images"]) for row in rows if row["metric"].startswith("val/") and row["epoch"] == "0"]
     return Speed(training_s / images, fixed_s, min(first, default=None), "finished runs")
+
+
+def _wall_s(status: Mapping[str, Any]) -> float:
+    """Seconds from the start of a run to its end, without the start of Python; 0 where they are not told."""
+    try:
+        started, ended = (datetime.strptime(status[key], "%Y-%m-%dT%H:%M:%S%z") for key in ("started", "updated"))
+    except (KeyError, ValueError):
+        return 0.0
+    return (ended - started).total_seconds()
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; 0 where it has just disappeared."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def finished(outputs: Path) -> dict[Any, Speed]:
     """Speeds of the finished runs below a folder, by the shape of their config."""
     found = [path for pattern in ("*/status.json", "*/*/status.json") for path in outputs.glob(pattern)]
     speeds: dict[Any, Speed] = {}
-    for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)[:RECENT]:
+    for path in sorted(found, key=_changed, reverse=True)[:RECENT]:
         resolved = path.parent / ".hydra" / "resolved.yaml"
-        if resolved.is_file() and (speed := speed_of(RunFolder(path.parent))):
-            speeds.setdefault(shape(identity(OmegaConf.to_container(OmegaConf.load(resolved)))), speed)
+        run = RunFolder(path.parent)
+        with suppress(DamagedFile):  # of another run: it tells nothing, and is told of where it matters
+            if resolved.is_file() and (speed := speed_of(run)):
+                speeds.setdefault(shape(identity(run.resolved())), speed)
     return speeds
 
 

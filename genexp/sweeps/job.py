@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 
 LONGEST = 100
@@ -67,7 +68,10 @@ def record_failure(folder: RunFolder, before: dict[str, Any], state: str, error:
         error: one line.
         entries: further entries of the status.
     """
-    now = folder.status()
+    try:
+        now = folder.status()
+    except ConfigError:  # damaged: the run itself told so
+        return
     is_silent = now == before or now.get("state") == "running"
     is_of_another = now == before and (
         now.get("state") == "done" or (now.get("state") == "running" and entries.get("exit_code") == CONFIG_ERROR)

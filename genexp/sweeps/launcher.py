@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class RunningJob:
         self.show(is_last=True)
         code = self.process.returncode
         if code == 0:
-            self.folder.set_status(self.folder.status().get("state", "unknown"), job_seconds=round(seconds, 2))
+            with suppress(OSError):  # a full disk; the run itself is done
+                self.folder.set_status(self.folder.status().get("state", "unknown"), job_seconds=round(seconds, 2))
             return None
         lines = self.log.read_bytes()[self.begin :].decode(errors="replace").split("\n")
         lines = [line for line in lines if line.strip()][-LAST_LINES:]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.identity import differing, identity
+from genexp.record.small_files import DamagedFile
 from genexp.sweeps.estimate import RemainingTime, estimate
 from genexp.sweeps.job import Job
 
@@ -22,9 +24,11 @@ def runs_in(folder: Path) -> list[RunFolder]:
 
 
 def identity_of(run: RunFolder) -> dict[str, str] | None:
-    """Of a run on disk; None if it ended before it had a config."""
-    path = run.config_file.with_name("resolved.yaml")
-    return identity(OmegaConf.to_container(OmegaConf.load(path))) if path.is_file() else None
+    """Of a run on disk; None if it ended before it had a config, or that is damaged."""
+    try:
+        return identity(run.resolved())
+    except DamagedFile:
+        return None
 
 
 def refuse_existing(folder: Path) -> None:
@@ -83,12 +87,17 @@ def _frozen(leaves: dict[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def _take_up(job: Job) -> None:
-    """Decide what is left to do in a folder that holds the job's run."""
-    state = job.folder.status().get("state", "unknown")
+    """Decide what is left to do in a folder that holds the job's run; nothing where it is damaged."""
+    try:
+        state = job.folder.state()
+        rows = job.folder.rows()
+    except DamagedFile as error:
+        job.action, job.error, job.detail = "invalid", error, str(error)
+        return
     if state in ("done", "pruned"):
         job.action = "done"
     elif any(job.folder.checkpoints.glob("*.ckpt")):
-        job.images = max((int(row["images"]) for row in job.folder.rows()), default=0)
+        job.images = max((int(row["images"]) for row in rows), default=0)
         job.action, job.detail = "resume", f"{state} after {job.images:,} images"
     else:
         job.detail = f"{state} before its first checkpoint"
@@ -114,15 +123,18 @@ def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
     """
     resolved = OmegaConf.to_container(config, resolve=True)
     job = Job(config.name, [], folder, resolved, identity(resolved))
-    if status := folder.status():
+    if folder.holds_run():
         if not config.resume:
             raise ConfigError(
-                f"name={config.name}: {folder.path} already holds a run ({status['state']}); resume=true continues it, "
+                f"name={config.name}: {folder.path} already holds a run ({folder.state()}); resume=true continues it, "
                 "or choose another name"
             )
         _take_up(job)
+        if job.error is not None:
+            raise job.error
     else:
-        folder.path.rmdir()  # Hydra made it
+        with suppress(OSError):  # holds something else
+            folder.path.rmdir()  # Hydra made it
     show([job], console)
     todo = [job] if job.action in ("run", "resume") else []
     RemainingTime(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()

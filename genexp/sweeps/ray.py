@@ -44,7 +44,8 @@ def run(command: Sequence[str], folder: str, label: str, where: str, stop: str) 
             stopped_by = signal.SIGTERM
             job.signal(stopped_by)
         time.sleep(TICK_S)
-    return job.settle(stopped_by), time.monotonic() - started
+    seconds = time.monotonic() - started
+    return job.settle(stopped_by, seconds), seconds
 
 
 class RayLauncher(SubprocessLauncher):

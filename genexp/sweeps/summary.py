@@ -14,6 +14,12 @@ from genexp.sweeps.job import CONFIG_ERROR, Job
 from genexp.terminal import bold
 
 NOT_BEGUN = "not begun"
+GONE = {
+    "running": "it runs elsewhere",
+    "killed": "its process was killed",
+    "lost": "its process on another machine has given no sign of life for minutes",
+}
+"""What is said of a job whose run has not ended."""
 
 
 @dataclass
@@ -37,10 +43,14 @@ def outcome(job: Job) -> Outcome:
     """How a job stands, whoever ran it."""
     if job.error is not None:
         return Outcome(job.folder, "failed", job.detail, True)
-    status = job.folder.status()
-    state = status.get("state", NOT_BEGUN)
-    if state == "running":
-        return Outcome(job.folder, "failed", "it runs elsewhere, or its process disappeared")
+    try:
+        status, state = job.folder.status(), job.folder.state()
+    except ConfigError as error:
+        return Outcome(job.folder, "failed", str(error))
+    if not status:
+        return Outcome(job.folder, NOT_BEGUN)
+    if state in GONE:
+        return Outcome(job.folder, "failed", GONE[state])
     is_config_error = state == "failed" and status.get("exit_code") == CONFIG_ERROR  # not of an earlier attempt
     return Outcome(job.folder, state, " ".join(str(status.get("error", "")).split()), is_config_error)
 

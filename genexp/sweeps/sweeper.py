@@ -5,6 +5,7 @@ import os
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,9 @@ class PlannedSweeper(Sweeper):
             self.search(swept)
         except PlanOnly:
             return
+        finally:
+            with suppress(OSError):  # holds something, or was not made
+                self.folder.rmdir()  # it was claimed for a name that nobody chose
         code = summarise(self.jobs, self.folder, repeat, self.plots, self.console)
         if self.interrupted is not None:
             raise self.interrupted

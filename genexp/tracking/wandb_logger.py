@@ -5,7 +5,8 @@ import json
 import netrc
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from math import log
 from secrets import token_hex
@@ -126,25 +127,43 @@ def watch(loggers: list[Logger], model: GenerativeModule, what: str | None, ever
             logger.watch(model, log=what, log_freq=every_steps, log_graph=False)
 
 
-def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Console) -> None:
+def finish(
+    loggers: list[Logger], folder: RunFolder, failed: bool, console: Console, offline: Callable[[], list[Logger]]
+) -> None:
     """Write the final values and end the W&B runs: the next job in this process is then a run of its own.
 
     The values of ``metrics.json`` go to the summary under their keys (those of another checkpoint than the best one with its
-    name behind, ``test/nll_nats@last``, those of a sampler with knobs with them, ``@temperature=0.7``), and with all that belongs
-    to them into the table ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``, bounds by their k into
-    ``bounds``; the protocol that all values share into the config.
+    name behind, ``test/nll_nats@last``, those of a sampler with knobs with them, ``@temperature=0.7``; those of weights that the
+    run has no more with what these had seen, ``@1500_images``), and with all that belongs to them into the table
+    ``final_metrics``; likelihoods of single classes into ``likelihood_by_class``, bounds by their k into ``bounds``; the protocol
+    that all values share into the config.
+
+    A server that does not answer any more holds this up for seconds: tables, which would ask it first, then go into a further
+    part of the run on this machine. Nothing is lost, and a line says how all is uploaded later.
+
+    Args:
+        loggers: of the run.
+        folder: the run folder, whose status says by now how the run came out.
+        failed: whether it failed.
+        console: where to say what is left to upload.
+        offline: begins such a part.
     """
     for logger in loggers:
+        online = folder.status().get("wandb", {}).get("mode") == "online"
+        problem = obstacle(timeout_s=3.0) if online else None
         try:
             try:
-                _write_final(logger, folder)
+                if problem is None:
+                    _write_final(logger, folder)
             finally:
                 logger.experiment.finish(exit_code=int(failed))
+            if problem is not None:
+                raise ConnectionError(problem)
         except Exception as error:  # whatever ails W&B, the run itself is done and its record complete
-            console.print(f"  W&B: {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
-            console.print(
-                f"  Later: wandb sync --include-online {folder.path}/wandb/run-*", highlight=False, soft_wrap=True
-            )
+            console.print(f"  W&B: {' '.join(str(problem or error).split())}", highlight=False, soft_wrap=True)
+            _write_offline(offline, folder, failed)
+            files = f"{folder.path}/wandb/run-*" + f" {folder.path}/wandb/offline-run-*" * _has_offline(folder)
+            console.print(f"  Later: wandb sync --include-online {files}", highlight=False, soft_wrap=True)
             continue
         entry = folder.status().get("wandb", {})
         if entry.get("mode") == "offline":
@@ -154,15 +173,29 @@ def finish(loggers: list[Logger], folder: RunFolder, failed: bool, console: Cons
             console.print(line, highlight=False, soft_wrap=True)
 
 
+def _write_offline(offline: Callable[[], list[Logger]], folder: RunFolder, failed: bool) -> None:
+    """The final values as a further part of the W&B run on this machine; nothing where that fails too, for ``metrics.json`` has
+    them."""
+    with suppress(Exception):
+        for logger in offline():
+            try:
+                _write_final(logger, folder)
+            finally:
+                logger.experiment.finish(exit_code=int(failed))
+
+
+def _has_offline(folder: RunFolder) -> bool:
+    return any(path.parent.name.startswith("offline-") for path in parts(folder.path))
+
+
 def _write_final(logger: Logger, folder: RunFolder) -> None:
     records = folder.metrics()
-    summary = cost(folder)
-    for record in records:
-        suffix = "" if record["checkpoint"] == "best" else f"@{record['checkpoint']}"
-        if knobs := record["protocol"].get("knobs"):
-            suffix += f"@{knobs}"
-        summary[record["key"] + suffix] = record["value"]
-    logger.experiment.summary.update(summary)
+    summary: dict[str, Any] = {}
+    for record in folder.stale():
+        summary[_name(record)] = None  # it may be there from before
+        summary[f"{_name(record)}@{record['images_seen']}_images"] = record["value"]
+    summary |= {_name(record): record["value"] for record in records}
+    logger.experiment.summary.update(cost(folder) | summary)
     if records:
         logger.experiment.log({"images": records[-1]["images_seen"]}, commit=False)  # the step of the tables
         protocol = common_protocol([record["protocol"] for record in records])
@@ -187,6 +220,13 @@ def _write_final(logger: Logger, folder: RunFolder) -> None:
         logger.log_table("likelihood_by_class", columns=columns, data=classes)
 
 
+def _name(record: Mapping[str, Any]) -> str:
+    """Of a value in the summary."""
+    suffix = "" if record["checkpoint"] == "best" else f"@{record['checkpoint']}"
+    knobs = record["protocol"].get("knobs")
+    return record["key"] + suffix + (f"@{knobs}" if knobs else "")
+
+
 def cost(folder: RunFolder) -> dict[str, float]:
     """Images seen, minutes of training, validation included, and images per second; from the last row of ``metrics.csv``."""
     if not (rows := folder.rows()):
@@ -194,6 +234,15 @@ def cost(folder: RunFolder) -> dict[str, float]:
     images, seconds = int(rows[-1]["images"]), float(rows[-1]["seconds"])
     speed = {"cost/images_per_second": images / seconds} if seconds else {}
     return {"images": images, "cost/minutes": seconds / 60} | speed
+
+
+def offline_part(
+    settings: Mapping[str, Any] | None, record: Mapping[str, Any], folder: RunFolder, extra: list[str]
+) -> Callable[[], list[Logger]]:
+    """For :func:`finish`: begins a part of the W&B run of a folder that needs no server; arguments as of
+    :func:`make_loggers`."""
+    quiet = Console(quiet=True)
+    return lambda: make_loggers(settings and {**settings, "mode": "offline"}, record, folder, extra, quiet)
 
 
 def add_evaluation(
@@ -204,4 +253,5 @@ def add_evaluation(
     status = folder.status()
     if "wandb" in status:
         loggers = make_loggers(settings, record, folder, extra, console)
-        finish(loggers, folder, status.get("state") != "done", console)
+        failed = folder.state() != "done"
+        finish(loggers, folder, failed, console, offline_part(settings, record, folder, extra))

@@ -1,14 +1,18 @@
 """A W&B workspace that lays out the comparison of families, built from what the runs have."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from genexp.record.errors import SPLITS, ConfigError
+from genexp.record.folder import RunFolder
 from genexp.record.provenance import write_atomically
+from genexp.record.small_files import DamagedFile
 from genexp.record.values import is_nll
 from genexp.reports.comparison import find_runs
+from genexp.reports.output import check_output, writing
 from genexp.reports.tables import ARROWS
 
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
@@ -30,12 +34,15 @@ def save_workspace(
     Raises:
         ConfigError: the package is missing, no run has metrics, or the server refuses.
     """
-    records = {r["key"]: r for run in find_runs(paths) for r in run.metrics()}
+    if json_file is not None:
+        check_output("--json", json_file)
+    records = _records(find_runs(paths), console)
     if not records:
         raise ConfigError(f"none of the runs in {', '.join(paths)} has metrics yet: there is nothing to lay out")
     workspace = build(list(records.values()), entity, project, name)
     if json_file is not None:
-        write_atomically(Path(json_file), workspace._to_model().model_dump_json(by_alias=True, indent=2) + "\n")
+        with writing("--json", Path(json_file)):
+            write_atomically(Path(json_file), workspace._to_model().model_dump_json(by_alias=True, indent=2) + "\n")
         console.print(f"{json_file}: {len(workspace.sections)} sections", highlight=False)
         return
     try:
@@ -43,6 +50,19 @@ def save_workspace(
     except Exception as error:
         raise ConfigError(f"the workspace was not saved: {' '.join(str(error).split())}") from error
     console.print(f"saved: {workspace.url}", highlight=False, soft_wrap=True)
+
+
+def _records(runs: Sequence[RunFolder], console: Console) -> dict[str, dict[str, Any]]:
+    """A record for each key of the runs that can be read; it is said of which not."""
+    records = {}
+    for run in runs:
+        try:
+            records |= {r["key"]: r for r in run.metrics()}
+        except DamagedFile as error:
+            if len(runs) == 1:
+                raise
+            console.print(f"  left out: {error}", highlight=False, soft_wrap=True)
+    return records
 
 
 def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -> Any:

@@ -46,3 +46,8 @@ def test_a_reference_line_is_drawn_where_it_is_near(panels, value, limits):
 def test_a_quantity_without_a_line_is_left_alone(panels):
     found = panels({"train/value": [9.0, 0.0, 1.0], "train/loss": [9.0, 0.0, 1.0]}, {"value": (0.5, "optimum")})
     assert len(found["value"].lines) == 2 and len(found["loss"].lines) == 1
+
+
+def test_a_training_that_did_not_begin_has_no_curves(tmp_path):
+    assert not draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png", {})
+    assert list(tmp_path.iterdir()) == []

@@ -160,6 +160,16 @@ def test_an_image_that_cannot_be_used_is_named_in_one_line(classes, make_data, s
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_goes_away_is_named_in_one_line(classes, make_data, workers):
+    root, _ = classes
+    data = make_data("image_folder", f"data.root={root}", *GREY, "data.num_classes=2", f"data.num_workers={workers}")
+    data.setup()
+    (root / "validation" / "dog" / "1.png").unlink()
+    with pytest.raises(UnreadableImage, match=rf"^{root}/validation/dog/1\.png is not there$"):
+        list(data.loader("validation", 2))
+
+
 @pytest.mark.parametrize(
     ("change", "overrides", "message"),
     [

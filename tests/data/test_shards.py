@@ -141,6 +141,123 @@ def test_what_is_no_tar_archive_is_refused(tmp_path, kind):
         scan(shard, "label")
 
 
+def tar(*members, format=tarfile.PAX_FORMAT):
+    """The bytes of an archive; of members whose size is given, only the header is there."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=format) as out:
+        for name, content, *changes in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for change, value in dict(changes).items():
+                setattr(member, change, value)
+            out.addfile(member, io.BytesIO(content) if isinstance(content, bytes) and not changes else None)
+    return file.getvalue()
+
+
+def test_a_shard_that_was_cut_anywhere_is_refused(tmp_path):
+    whole = tar(("1.png", PIXEL), ("1.cls", b"1"), ("2.png", bytes(700)), ("2.cls", b"0"))
+    end = len(whole.rstrip(b"\0")) // 512 * 512 + 512
+    shard = tmp_path / "a.tar"
+    for cut in (*range(512, len(whole), 512), 1, 100, 513, 1500, end - 1):
+        shard.write_bytes(whole[:cut])
+        if cut >= end + 1024:
+            assert len(scan(shard, "label").rows) == 2
+        else:
+            with pytest.raises(ValueError, match=r"a\.tar is not a shard[^\n]*(cut off|unexpected end|truncated)"):
+                scan(shard, "label")
+
+
+GIGABYTES = 9 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (tar(("1.png", PIXEL)) * 2, r"goes on after its end"),
+        (tar(("1.png", PIXEL)) + b"more", r"goes on after its end"),
+        (tar(("1.png", b"", ("size", GIGABYTES))), r"1\.png has 9,663,676,416 bytes: must be at most 268,435,456"),
+        (tar(("1.png", PIXEL), ("1.cls", b"", ("size", 2**20))), r"1\.cls has 1,048,576 bytes: must be at most 1,024"),
+        (tar(("1.png", PIXEL), ("1.json", b"", ("size", 2**30))), r"1\.json has 1,073,741,824 bytes: must be at most"),
+        *(
+            (
+                tar(("x", b"", ("type", kind), ("size", GIGABYTES)), format=tarfile.GNU_FORMAT),
+                r"says that 9,663,676,\d+ bytes",
+            )
+            for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
+        ),
+        (tar(("1.png", b"", ("size", -1024)), format=tarfile.GNU_FORMAT), r"leads back"),
+        (tar(("1.png", PIXEL), ("1.cls", str(10**30).encode())), r"1\.cls says '10+', which is not"),
+        (tar(("1.png", PIXEL), ("1.json", b"[" * 10**5)), r"recursion"),
+        (
+            tar(("1.png", b"", ("pax_headers", {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9"}))),
+            r"1\.png is a sparse member",
+        ),
+        (tar(("1.png", PIXEL))[:1024] + b"?" * 512 + bytes(1024), r"neither a header nor the end"),
+    ],
+    ids=range(13),
+)
+def test_an_odd_archive_is_refused_in_one_line(tmp_path, content, message):
+    shard = tmp_path / "a.tar"
+    shard.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{shard} is not a shard of images [^\n]*{message}"):
+        scan(shard, "label")
+
+
+def test_zeros_after_the_end_are_padding(tmp_path):
+    shard = tmp_path / "a.tar"
+    shard.write_bytes(tar(("1.png", PIXEL)) + bytes(10**6))
+    assert len(scan(shard, "label").rows) == 1
+    with shard.open("ab") as file:
+        file.truncate(20 * 2**30)
+    with pytest.raises(ValueError, match=r"it goes on for 21,474,8\d\d,\d\d\d bytes after its end"):
+        scan(shard, "label")
+
+
+def test_a_cache_that_is_damaged_or_impossible_is_made_anew(tmp_path, cache, monkeypatch):
+    shard = archive(tmp_path / "a.tar", ("1.png", PIXEL), ("1.cls", b"1"), ("2.png", PIXEL), ("2.cls", b"0"))
+    right = index_of(shard, "label")[0].rows
+    (kept,) = cache.iterdir()
+    whole, others = kept.read_bytes(), np.frombuffer(b"{}", np.uint8)
+    for content in (b"", b"garbage", whole[:-30], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]):
+        kept.write_bytes(content)
+        assert np.array_equal(index_of(shard, "label")[0].rows, right) and kept.read_bytes()[:2] == b"PK"
+    for rows in (
+        right[:, :2],
+        right[:0],
+        right[::-1],
+        right.astype(float),
+        right * 512,
+        right - 512,
+        right + np.array([1, 0, 0]),
+    ):
+        np.savez(kept, rows=rows, others=others)
+        assert np.array_equal(index_of(shard, "label")[0].rows, right), rows
+    np.savez(kept, right)
+    assert np.array_equal(index_of(shard, "label")[0].rows, right)
+    kept.unlink()
+    kept.mkdir()
+    index, not_kept = index_of(shard, "label")
+    assert np.array_equal(index.rows, right) and "cannot be written" in not_kept
+    monkeypatch.setenv("GENEXP_CACHE", "/dev/null/x")
+    assert index_of(shard, "label")[1] == "/dev/null/x/shards cannot be written (Not a directory)"
+
+
+def test_what_is_left_out_of_shards_is_counted_and_named(make_data, tmp_path, monkeypatch):
+    for split in ("train", "validation", "test", "extra"):
+        archive(tmp_path / f"{split}-0.tar", ("a.png", PIXEL), ("a.txt", b"hi"), ("a.left.gif", b"x"), ("a.cls", b"0"))
+    data = make_data("shards", f"data.root={tmp_path}", "data.shape=[1,1,1]", "data.num_classes=1")
+    monkeypatch.setenv("GENEXP_CACHE", "/dev/null")
+    data.prepare_data()
+    data.setup()
+    data.setup()
+    assert data.notes == [
+        "6 members of other types (.gif, .txt) in the shards are not used",
+        f"1 other archive in {tmp_path} (extra-0.tar) is not used",
+        "the indices of the shards are not kept: /dev/null/shards cannot be written (Not a directory); GENEXP_CACHE names "
+        "another folder",
+    ]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

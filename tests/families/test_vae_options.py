@@ -224,3 +224,13 @@ def test_every_option_trains_samples_and_repeats(config_with, group, name, k):
 def test_what_does_not_go_together_is_said_in_one_line(config_with):
     with pytest.raises(ConfigError, match="choose model/posterior=diagonal_gaussian or full_covariance"):
         instantiate(config_with(prior="vamp", posterior="iaf"), "model", [])
+
+
+def test_decoders_of_many_levels_have_logistics_no_wider_than_the_uniform_distribution(compose_train):
+    """Those of PixelCNN++, and of runs that were recorded before there was a bound, have none."""
+    for choice in ("auto", "logistic_mixture"):
+        config = compose_train("model=vae", "data=mnist", f"model/observation={choice}")
+        assert instantiate(config, "model", []).observation.max_log_scale == pytest.approx(-math.log(math.pi), abs=1e-4)
+        del config.model.observation.max_log_scale
+        assert instantiate(config, "model", []).observation.max_log_scale is None
+    assert compose_train("model=pixelcnn_pp", "data=cifar10").model.observation.max_log_scale is None

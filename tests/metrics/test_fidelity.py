@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 import torch_fidelity
+from safetensors.torch import save
 from stand_ins import Replay, Tensors, Uniform
 from torch_fidelity import registry
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -295,3 +296,26 @@ def test_inception_from_a_weights_file_of_the_right_form(monkeypatch, tmp_path):
     assert all(np.isfinite(v.value) for v in values)
     assert values[0].value > 1e-3 and values[1].value > 1.00001
     assert values[0].protocol["extractor_sha256"] == extractor.sha256
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path, digits):
+    reference, found = digits[0][::20], digits[1][::20]
+    metric = fidelity(tmp_path, n=50, kid_subset_size=10)
+    right = measure(metric, found, Tensors(train=reference))["fid"].value
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    other = save({"features": torch.zeros(50, 64), "logits": torch.zeros(49, 10)})
+    for content in (b"", b"garbage", whole[:middle], flipped, other, save({}), whole + b"x"):
+        path.write_bytes(content)
+        assert measure(metric, found, Tensors(train=reference))["fid"].value == right
+        assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    path.mkdir()
+    assert measure(metric, found, Tensors(train=reference))["fid"].value == right
+    for folder in ("/dev/null/x", "~nobody/x"):
+        assert (
+            measure(fidelity(folder, n=50, kid_subset_size=10), found, Tensors(train=reference))["fid"].value == right
+        )

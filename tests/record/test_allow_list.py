@@ -29,6 +29,7 @@ DANGEROUS = [
     "genexp.record.provenance.git_state",
     "genexp.record.provenance.write_atomically",
     "genexp.record.checkpoint.save",
+    "genexp.record.git_state.subprocess.run",
     "genexp.record.folder.os.system",
     "genexp.record.folder.RunFolder",
     "genexp.record.folder.RunFolder.set_status",

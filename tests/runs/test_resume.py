@@ -67,6 +67,33 @@ def test_a_longer_run_continues_a_finished_one(genexp, tiny, finished):
     assert_equal(a, b)
 
 
+def test_a_limit_that_is_passed_trains_nothing(genexp, finished):
+    finished("made", "name=a", "metrics=nll")
+    run = genexp.folder / "outputs/a"
+    files = [run / name for name in ("metrics.csv", "metrics.json", "checkpoints/last.ckpt", ".hydra/config.yaml")]
+    before = [path.read_bytes() for path in files]
+    for limit in ("max_images=50", "max_images=1500", "max_steps=1", "max_epochs=1"):
+        code, out, err = genexp("train", "run=outputs/a", f"training.{limit}")
+        assert code == 0 and out == "outputs/a is done (1,553 images)\n", out + err
+        assert [path.read_bytes() for path in files] == before
+    code, out, err = genexp("train", "run=outputs/a", "training.max_images=50", "evaluation.split=validation")
+    assert code == 0 and "outputs/a is done (1,553 images); it is evaluated" in out, err
+    assert {r["protocol"]["split"] for r in genexp.json("outputs/a/metrics.json")} == {"test", "validation"}
+    assert [path.read_bytes() for path in (files[0], files[2])] == [before[0], before[2]]
+    assert "max_images: 1500" in files[3].read_text()
+
+
+def test_a_limit_that_an_interrupted_run_has_passed_ends_it(genexp, tiny, interrupt):
+    """Before its first validation, so that the last checkpoint is the only one and the best."""
+    interrupt(5)
+    assert genexp(*tiny("made", "name=a", "metrics=nll"))[0] == 143
+    rows = (genexp.folder / "outputs/a/metrics.csv").read_text()
+    code, out, err = genexp("train", "run=outputs/a", "training.max_images=100")
+    assert code == 0 and "outputs/a is done (320 images); it is evaluated" in out, err
+    assert genexp.json("outputs/a/status.json")["state"] == "done" and genexp.json("outputs/a/metrics.json")
+    assert (genexp.folder / "outputs/a/metrics.csv").read_text() == rows
+
+
 def test_the_end_of_training_is_not_trained_again(genexp, tiny, monkeypatch):
     """Interrupted while it is evaluated, a run only needs its evaluation."""
     from genexp.runs import train
@@ -102,6 +129,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(genexp, tiny, 
         path.write_bytes(path.read_bytes()[:-1])
     code, _, err = genexp("train", "run=outputs/parts", "training.max_images=2000")
     assert code == 2 and "last.ckpt, previous.ckpt, best.ckpt are damaged" in err
+
+
+def test_a_run_goes_on_from_before_its_weights_became_nan(genexp, finished):
+    finished("made", "name=a", "metrics=nll")
+    folder = genexp.folder / "outputs/a/checkpoints"
+    state = checkpoint.load(folder / "last.ckpt")
+    next(iter(state["state_dict"].values())).fill_(float("nan"))
+    for name in ("last", "previous"):
+        checkpoint.save(state, folder / f"{name}.ckpt")
+    code, out, err = genexp("train", "run=outputs/a", "training.max_images=1600")
+    assert code == 0 and "previous.ckpt: its weights are nan" in out and "(outputs/a/checkpoints/best.ckpt)" in out, err
 
 
 def test_a_folder_has_one_owner(genexp, tiny):

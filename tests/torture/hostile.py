@@ -57,13 +57,13 @@ class Watch:
 
     @contextmanager
     def on(self) -> Iterator[list[str]]:
-        """Inside the block effects are added to the list; removing the lock of a folder is none."""
+        """Inside the block effects are added to the list; that a folder of a new run is made for its lock, and removed, is none."""
         self.seen = seen = []
         try:
             yield seen
         finally:
             self.seen = None
-            seen[:] = [effect for effect in seen if "/.lock" not in effect]
+            seen[:] = [effect for effect in seen if "/.lock" not in effect and "'outputs/again'" not in effect]
 
 
 WATCH: list[Watch] = []

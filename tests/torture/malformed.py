@@ -144,6 +144,7 @@ KINDS: dict[str, str] = {
     "model.auxiliary": "object?",
     "model.discriminator_optimizer": "object",
     "model.observation.components": "count",
+    "model.observation.max_log_scale": "number?",
     "model.observation.min_log_std": "number",
     "model.posterior.log_std_range": "interval",
     "*.hidden": "counts",

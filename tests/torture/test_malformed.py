@@ -1,7 +1,7 @@
 """Malformed commands are refused in one line that names the key, with the nearest name for a typo, and leave nothing behind."""
 
 import pytest
-from malformed import Case, attempt, cases, one_edit, summary
+from torture.malformed import Case, attempt, cases, one_edit, summary
 
 FEW = 16
 

@@ -120,19 +120,30 @@ def test_a_sweep_that_ran_offline_is_uploaded_as_a_group_by_one_command(server, 
         assert steps == list(range(len(steps)))
 
 
-def test_a_server_that_dies_costs_neither_the_run_nor_its_data(server, tmp_path, tiny):
+@pytest.mark.parametrize("way", ["dies", pytest.param("hangs", marks=pytest.mark.slow)])
+def test_a_server_that_fails_costs_seconds_and_neither_the_run_nor_its_data(server, tmp_path, tiny, way):
     options = ["name=a", "metrics=nll", "logger=wandb", "training.max_images=6000", "samples.every_images=3000"]
     command = [sys.executable, "-m", "genexp", *tiny("made", *options, "logger.wandb.settings.finish_timeout=3")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    status = tmp_path / "outputs/a/status.json"
     try:
         while not server.runs and process.poll() is None:
             time.sleep(0.01)
-        server.stop()
+        if way == "dies":
+            server.stop()
+        else:
+            server.lock.acquire()
+        while process.poll() is None and not (status.exists() and json.loads(status.read_text())["state"] == "done"):
+            time.sleep(0.05)
+        done = time.monotonic()
         out, err = process.communicate(timeout=300)
+        assert time.monotonic() - done < 70  # on a busy machine; else 6 to 10 s, of which 3 are the timeout
     finally:
         process.kill()
-    assert process.returncode == 0 and "Timed out" in out, err
-    assert json.loads((tmp_path / "outputs/a/status.json").read_text())["state"] == "done"
+        if way == "hangs":
+            server.lock.release()
+    assert process.returncode == 0 and "W&B: 127.0.0.1 cannot be reached" in out, err
+    assert json.loads(status.read_text())["state"] == "done"
     command = out.split("Later: ")[1].splitlines()[0]
     other = WandbStandIn()
     environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
@@ -148,8 +159,15 @@ def test_a_server_that_dies_costs_neither_the_run_nor_its_data(server, tmp_path,
     assert done.returncode == 0, done.stderr
     with open("outputs/a/metrics.csv") as file:
         rows = sorted((int(r["images"]), float(r["value"])) for r in csv.DictReader(file) if r["metric"] == "val/loss")
-    history = other.only_run()["history"].values()
-    assert sorted((h["images"], pytest.approx(h["val/loss"])) for h in history if "val/loss" in h) == rows
+    received = other.only_run()
+    assert (
+        sorted((h["images"], pytest.approx(h["val/loss"])) for h in received["history"].values() if "val/loss" in h)
+        == rows
+    )
+    values = {r["key"]: r["value"] for r in json.loads((tmp_path / "outputs/a/metrics.json").read_text())}
+    summaries = {name: json.loads(body) for name, body in other.files.items() if name.endswith("/wandb-summary.json")}
+    assert all(any(s.get(key) == pytest.approx(v) for s in summaries.values()) for key, v in values.items())
+    assert any("final_metrics" in name for name in other.files)
 
 
 @quiet_workspaces

@@ -9,7 +9,7 @@ import pytest
 import wandb
 from tiny_overrides import FIDELITY
 
-from genexp.tracking.wandb_files import parts, read
+from genexp.tracking.wandb_files import fill, parts, read
 
 
 def settle():
@@ -127,17 +127,54 @@ def test_the_export_of_a_resumed_and_evaluated_offline_run_equals_its_own_histor
     assert config["config"]["model"]["latent_dim"] == 4 and config["config"]["protocol"]["data"] == "digits"
 
 
-def test_an_export_says_when_a_file_ends_too_early(genexp, tiny, offline, finished):
+@pytest.mark.parametrize("kept", [0.5, 0.0])
+def test_an_export_says_when_a_file_ends_too_early_and_fills_what_it_lost(genexp, tiny, offline, kept):
     offline(genexp, tiny)
     (path,) = parts(genexp.folder / "outputs/a")
     assert read(path)[0][-1]["type"] == "exit"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    code, out, err = genexp("wandb", "export", "outputs/a")
-    assert code == 0 and "incomplete" in out, err
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)] or b"garbage" * 100)
+    code, out, err = genexp("wandb", "export", "outputs/a", "--output", "exported")
+    text = " ".join(out.split())
+    assert code == 0 and ("incomplete" if kept else "cannot be read") in text and "of them from metrics.csv" in text, (
+        err
+    )
+    with open("outputs/a/metrics.csv") as file:
+        rows = [(int(r["images"]), r["metric"], f"{float(r['value']):.7g}") for r in csv.DictReader(file)]
+    assert sorted(exported_rows("exported/a/history.csv", {name for _, name, _ in rows})) == sorted(rows)
+    values = {r["key"]: r["value"] for r in genexp.json("outputs/a/metrics.json")}
+    summary = genexp.json("exported/a/summary.json")
+    assert values and all(summary[key] == pytest.approx(value) for key, value in values.items())
+    about = genexp.json("exported/a/config.json")
+    assert about["config"]["seed"] == 0 and about["run_id"] == genexp.json("outputs/a/status.json")["wandb"]["id"]
+
+
+def test_an_export_that_is_not_possible_is_one_line(genexp, tiny, offline, finished):
+    offline(genexp, tiny)
+    (genexp.folder / "file").touch()
+    for output in ("file", "file/x"):
+        code, _, err = genexp("wandb", "export", "outputs/a", "--output", output)
+        assert code == 2 and f"--output {output}" in err and err.count("\n") == 1
     shutil.rmtree("outputs/a")
     finished("made", "name=a", "metrics=nll")
     code, _, err = genexp("wandb", "export", "outputs/a")
     assert code == 2 and "no run in it has W&B files" in err
+
+
+def test_a_history_is_filled_in_its_order():
+    def row(images, metric, value):
+        return {"images": str(images), "metric": metric, "value": str(value)}
+
+    recorded = [
+        row(10, "train/loss", 3.0),
+        row(20, "train/loss", 2.0),
+        row(20, "val/loss", 2.5),
+        row(30, "train/loss", 1.0),
+    ]
+    history = [{"images": 10, "train/loss": 3.0}, {"samples": "x"}, {"images": 20, "val/loss": 2.5}]
+    found, rows = fill(history, recorded)
+    added = [{"images": 20, "train/loss": 2.0}, {"images": 30, "train/loss": 1.0}]
+    assert found == 2 and rows == [*history, *added]
+    assert fill([], recorded)[0] == 4 and fill(rows, recorded) == (0, rows)
 
 
 def test_likelihoods_of_single_labels_are_kept_and_tabled(genexp, tiny, offline):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genexp.probability.quantize import from_symmetric, symmetric
-from genexp.ranges import at_least
+from genexp.ranges import at_least, inside
 
 
 class Observation(ABC):
@@ -114,22 +114,29 @@ class DiscretizedLogisticMixture(Observation):
 
     The levels 0, ..., L - 1 sit at -1, ..., 1; bins are 2 / (L - 1) wide, the outermost reach to infinity, so the
     probabilities of the levels sum to 1. Parameters per dimension: K logits, K means, K log scales, which are
-    clamped to [-7, 50].
+    clamped to [-7, 50], and see :func:`bounded_above`.
 
     Args:
         levels: number of levels L, at least 2.
         components: number of logistics K, at least 1.
+        max_log_scale: see :func:`bounded_above`.
+
+    Raises:
+        ValueError: the data have no levels, or an argument is out of range.
     """
 
-    def __init__(self, levels: int | None, components: int) -> None:
+    def __init__(self, levels: int | None, components: int, max_log_scale: float | None = None) -> None:
         if levels is None:
             needs(levels, 256, "DiscretizedLogisticMixture", "normal")
         at_least(1, components=components)
-        self.levels = levels
+        if max_log_scale is not None:
+            inside(-7, 50, ends="()", hint=", or null for none", max_log_scale=max_log_scale)
+        self.levels, self.max_log_scale = levels, max_log_scale
         self.num_params = 3 * components
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits, means, log_scales = promoted(params).chunk(3, dim=1)
+        log_scales = bounded_above(log_scales, self.max_log_scale)
         log_mass = logistic_log_mass(x.unsqueeze(1), means, log_scales, self.levels)
         return torch.logsumexp(F.log_softmax(logits, dim=1) + log_mass, dim=1)
 
@@ -137,7 +144,8 @@ class DiscretizedLogisticMixture(Observation):
         logits, means, log_scales = params.chunk(3, dim=1)
         chosen = draw_component(logits, temperature)
         mean, log_scale = means.gather(1, chosen).squeeze(1), log_scales.gather(1, chosen).squeeze(1)
-        return from_symmetric(mean + temperature * logistic_noise(log_scale), self.levels)
+        noise = logistic_noise(bounded_above(log_scale, self.max_log_scale))
+        return from_symmetric(mean + temperature * noise, self.levels)
 
     def mean(self, params: Tensor) -> Tensor:
         total = torch.zeros_like(params[:, 0])
@@ -170,6 +178,22 @@ def logistic_log_mass(x: Tensor, means: Tensor, log_scales: Tensor, levels: int)
     between = torch.log(-torch.expm1(-2 * half * precision))
     log_mass = torch.where(x == 0, below_upper, below_upper + above_lower + between)
     return torch.where(x == levels - 1, above_lower, log_mass)
+
+
+def bounded_above(log_scales: Tensor, maximum: float | None) -> Tensor:
+    """Log scales below a maximum, smoothly, so that none is without a gradient: maximum - softplus(maximum - log_scales).
+
+    The logistics of Salimans et al. 2017, and of the VAEs that took them over (Vahdat & Kautz 2020; Child 2021), are bounded below
+    only. Here they may be bounded above, since a decoder makes logistics of any width of a z that lies between those it has learnt
+    from, and a wide one heaps its draws on both ends of the range: pixels black and white at random. A logistic of scale 1 / pi
+    has the standard deviation of the uniform distribution on [-1, 1], 1 / sqrt(3): what is less certain than that needs no wider
+    one, and a mixture can still say "black or white".
+
+    Args:
+        log_scales: of logistics, any shape.
+        maximum: None for none, as in the code of these authors.
+    """
+    return log_scales if maximum is None else maximum - F.softplus(maximum - log_scales)
 
 
 def draw_component(logits: Tensor, temperature: float) -> Tensor:
@@ -217,13 +241,15 @@ def normal_log_prob(x: Tensor, mean: Tensor | float, log_std: Tensor) -> Tensor:
     return -0.5 * ((x - mean) * torch.exp(-log_std)) ** 2 - log_std - 0.5 * log(2 * pi)
 
 
-def by_levels(levels: int | None, components: int, min_log_std: float) -> Observation:
+def by_levels(
+    levels: int | None, components: int, min_log_std: float, max_log_scale: float | None = None
+) -> Observation:
     """The customary observation model of data with so many levels.
 
     Args:
         levels: 2 gives :class:`Bernoulli`, up to 32 :class:`Categorical`, more :class:`DiscretizedLogisticMixture` (a softmax
             over 256 levels is wide, and knows nothing of their order), None :class:`Normal`.
-        components: number of logistics, at least 1.
+        components, max_log_scale: see :class:`DiscretizedLogisticMixture`.
         min_log_std: see :class:`Normal`.
     """
     at_least(1, components=components)
@@ -231,4 +257,4 @@ def by_levels(levels: int | None, components: int, min_log_std: float) -> Observ
         return Normal(levels, min_log_std)
     if levels == 2:
         return Bernoulli(levels)
-    return Categorical(levels) if levels <= 32 else DiscretizedLogisticMixture(levels, components)
+    return Categorical(levels) if levels <= 32 else DiscretizedLogisticMixture(levels, components, max_log_scale)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from genexp.probability.observation.base import (
     DiscretizedLogisticMixture,
     Observation,
+    bounded_above,
     draw_component,
     logistic_log_mass,
     logistic_noise,
@@ -37,21 +38,24 @@ class PixelLogisticMixture(Observation):
         levels: number of levels L, at least 2.
         channels: channels C of a pixel, at least 1.
         components: number of logistics K, at least 1.
+        max_log_scale: see :func:`genexp.probability.observation.base.bounded_above`.
 
     Raises:
-        ValueError: the data have no levels, or there are no components.
+        ValueError: the data have no levels, or an argument is out of range.
     """
 
-    def __init__(self, levels: int | None, channels: int, components: int) -> None:
-        DiscretizedLogisticMixture(levels, components)  # which asks the same of them
+    def __init__(self, levels: int | None, channels: int, components: int, max_log_scale: float | None = None) -> None:
+        DiscretizedLogisticMixture(levels, components, max_log_scale)  # which asks the same of them
         self.levels, self.group, self.components = levels, channels, components
+        self.max_log_scale = max_log_scale
         self.num_params = components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits ``(B, K, *rest)``, means and log scales ``(B, K, C, *rest)``, coefficients ``(B, K, C (C - 1) / 2, *rest)``."""
         k, c = self.components, self.group
         logits, parts = params[:, :k, 0], params[:, k:, 0].unflatten(1, (k, -1))
-        return logits, parts[:, :, :c], parts[:, :, c : 2 * c], torch.tanh(parts[:, :, 2 * c :])
+        log_scales = bounded_above(parts[:, :, c : 2 * c], self.max_log_scale)
+        return logits, parts[:, :, :c], log_scales, torch.tanh(parts[:, :, 2 * c :])
 
     def _log_masses(self, params: Tensor, x: Tensor) -> Tensor:
         """Log-masses of x in every component, given the channels before: ``(B, K, C, *rest)``."""
@@ -74,7 +78,8 @@ class PixelLogisticMixture(Observation):
             channel: 0 to C - 1.
 
         Returns:
-            ``(B, 3 K, *rest)``: the parameters of a :class:`genexp.probability.observation.base.DiscretizedLogisticMixture`.
+            ``(B, 3 K, *rest)``: the parameters of a :class:`genexp.probability.observation.base.DiscretizedLogisticMixture`
+            without ``max_log_scale``, which has been seen to.
         """
         params = promoted(params)
         logits, means, log_scales, coefficients = self._split(params)
@@ -88,7 +93,7 @@ class PixelLogisticMixture(Observation):
         parts = params[:, k:, 0].unflatten(1, (k, -1))
         parts = parts.gather(1, chosen.expand(-1, -1, *parts.shape[2:]))
         means, coefficients = parts[:, :, :c], torch.tanh(parts[:, :, 2 * c :])
-        noise = temperature * logistic_noise(parts[:, :, c : 2 * c])
+        noise = temperature * logistic_noise(bounded_above(parts[:, :, c : 2 * c], self.max_log_scale))
         x, v = [], []
         for channel in range(self.group):
             x.append(from_symmetric(_linear(means, coefficients, v, channel) + noise[:, :, channel], self.levels))

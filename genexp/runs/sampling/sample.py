@@ -15,9 +15,9 @@ from genexp.probability.randomness import key
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
-from genexp.runs.data_root import find_data
 from genexp.runs.loading import load_model
 from genexp.runs.progress_bars import shown
+from genexp.runs.recorded_data import find_data
 from genexp.runs.sampling.completion import complete
 from genexp.runs.sampling.files import save
 from genexp.runs.sampling.latent_points import latent, name_of
@@ -63,7 +63,7 @@ def sample(config: DictConfig, console: Console) -> None:
             written = of_examples(request, model, data, output, console)
     except ConfigError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"sample: {error}") from error
     for path in written:
         console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

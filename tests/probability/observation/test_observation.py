@@ -1,5 +1,7 @@
 """Observation models: normalised, sampled as they say, and finite where parameters are extreme."""
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal as Reference
@@ -9,6 +11,7 @@ from genexp.probability.observation.base import (
     Categorical,
     DiscretizedLogisticMixture,
     Normal,
+    bounded_above,
     by_levels,
 )
 from genexp.probability.observation.beta_binomial import BetaBinomial
@@ -18,10 +21,12 @@ DISCRETE = [
     (lambda: Bernoulli(2), 2),
     *[(lambda n=n: Categorical(n), n) for n in (2, 17, 256)],
     *[(lambda n=n, k=k: DiscretizedLogisticMixture(n, k), n) for n in (2, 17, 256) for k in (1, 5)],
+    (lambda: DiscretizedLogisticMixture(17, 5, max_log_scale=-1.0), 17),
     *[(lambda n=n, make=make: make(n), n) for make in (BetaBinomial, DiscretizedTruncatedNormal) for n in (2, 17, 256)],
 ]
 IDS = ["bernoulli", *[f"categorical-{n}" for n in (2, 17, 256)]]
 IDS += [f"logistic-{n}-{k}" for n in (2, 17, 256) for k in (1, 5)]
+IDS += ["bounded_logistic-17-5"]
 IDS += [f"{name}-{n}" for name in ("beta_binomial", "truncated_normal") for n in (2, 17, 256)]
 over_discrete = pytest.mark.parametrize("make, levels", DISCRETE, ids=IDS)
 
@@ -155,6 +160,34 @@ def test_a_mixture_needs_a_component():
         DiscretizedLogisticMixture(17, 0)
 
 
+def test_scales_are_bounded_above_without_losing_their_gradient(float64):
+    log_scales = torch.tensor([-30.0, -6.0, -1.0, 0.0, 5.0, 20.0], requires_grad=True)
+    bounded = bounded_above(log_scales, -1.0)
+    (gradient,) = torch.autograd.grad(bounded.sum(), log_scales)
+    assert (bounded < -1).all() and (bounded.diff() > 0).all() and (gradient > 0).all()
+    assert torch.allclose(bounded[:2], log_scales[:2], atol=0.01) and bounded[2].item() == pytest.approx(
+        -1.6931, abs=1e-4
+    )
+    assert bounded_above(log_scales, None) is log_scales
+
+
+def test_a_bounded_logistic_does_not_heap_what_it_does_not_know_on_the_ends():
+    """Without a bound it draws black or white, with one something like the uniform distribution."""
+    params = torch.tensor([[0.0, 0.0, 10.0]]).expand(20_000, 3)
+    x, bounded = (
+        DiscretizedLogisticMixture(256, 1, maximum).sample(params).double() for maximum in (None, -math.log(math.pi))
+    )
+    assert ((x == 0) | (x == 255)).double().mean() > 0.99
+    assert ((bounded == 0) | (bounded == 255)).double().mean() < 0.1
+    assert bounded.std().item() == pytest.approx(255 / 12**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("maximum", [-7.0, 50, float("nan")])
+def test_a_bound_outside_the_range_of_the_scales_is_refused(maximum):
+    with pytest.raises(ValueError, match=f"max_log_scale={maximum}: must be in .-7, 50., or null for none"):
+        DiscretizedLogisticMixture(256, 5, maximum)
+
+
 @pytest.mark.parametrize("levels", [2, 17])
 def test_the_mean_is_the_nearest_level_to_the_mean_of_many_draws(levels):
     torch.manual_seed(0)
@@ -186,7 +219,10 @@ def test_the_mean_of_a_bernoulli_and_of_a_normal():
     [(2, Bernoulli), (3, Categorical), (32, Categorical), (33, DiscretizedLogisticMixture), (None, Normal)],
 )
 def test_the_customary_model_of_so_many_levels(levels, kind):
-    assert isinstance(by_levels(levels, components=2, min_log_std=-5.0), kind)
+    observation = by_levels(levels, components=2, min_log_std=-5.0, max_log_scale=-1.5)
+    assert isinstance(observation, kind)
+    if kind is DiscretizedLogisticMixture:
+        assert observation.max_log_scale == -1.5
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

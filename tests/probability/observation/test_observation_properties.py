@@ -15,6 +15,7 @@ MODELS = {
     "categorical": Categorical,
     "logistic": lambda levels: DiscretizedLogisticMixture(levels, 1),
     "logistics": lambda levels: DiscretizedLogisticMixture(levels, 3),
+    "bounded_logistics": lambda levels: DiscretizedLogisticMixture(levels, 3, max_log_scale=-1.5),
     "beta_binomial": BetaBinomial,
     "truncated_normal": DiscretizedTruncatedNormal,
 }

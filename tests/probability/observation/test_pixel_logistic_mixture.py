@@ -79,8 +79,9 @@ def test_shapes_and_single_pixels(float64):
     assert observation.sample(params[:, :, :, 0, 0]).shape == (2, 3)
 
 
-def test_one_channel_is_the_mixture_of_a_dimension(float64):
-    pixel, single = PixelLogisticMixture(17, 1, 3), DiscretizedLogisticMixture(17, 3)
+@pytest.mark.parametrize("maximum", [None, -1.0])
+def test_one_channel_is_the_mixture_of_a_dimension(float64, maximum):
+    pixel, single = PixelLogisticMixture(17, 1, 3, maximum), DiscretizedLogisticMixture(17, 3, maximum)
     params = draw(pixel, rest=(2, 2)).double()
     parts = params[:, 3:].unflatten(1, (3, 2)).transpose(1, 2).flatten(1, 2)  # by component there, by kind here
     x = torch.randint(17, (20, 1, 2, 2)).to(torch.uint8)
@@ -114,8 +115,29 @@ def test_densities_are_computed_in_float32_from_parameters_in_half_precision(dty
     assert value.dtype == torch.float32 and torch.equal(value, observation.log_prob(params.float(), x))
 
 
+def test_scales_are_bounded_above():
+    """Those of draws, of densities, and of means are the same."""
+    wide, bound = draw(PixelLogisticMixture(17, 3, 1), 0.1, n=1), -3.0
+    wide[:, 4:7] = 40
+    bounded = wide.clone()
+    bounded[:, 4:7] = bound
+    observation, plain = PixelLogisticMixture(17, 3, 1, bound), PixelLogisticMixture(17, 3, 1)
+    x = plain.sample(wide.expand(100, -1, -1))
+    assert ((x == 0) | (x == 16)).double().mean() > 0.99
+    assert torch.allclose(
+        observation.log_prob(wide.expand(100, -1, -1), x), plain.log_prob(bounded.expand(100, -1, -1), x)
+    )
+    assert torch.equal(observation.mean(wide), plain.mean(bounded))
+    torch.manual_seed(0)
+    drawn = observation.sample(wide)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, plain.sample(bounded))
+
+
 def test_impossible_choices_are_refused():
     with pytest.raises(ValueError, match="choose model/observation=normal"):
         PixelLogisticMixture(None, 3, 5)
     with pytest.raises(ValueError, match="components=0"):
         PixelLogisticMixture(256, 3, 0)
+    with pytest.raises(ValueError, match="max_log_scale=-8: must be in"):
+        PixelLogisticMixture(256, 3, 5, -8)

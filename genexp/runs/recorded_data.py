@@ -1,6 +1,7 @@
-"""Where the data of a recorded run lie now."""
+"""The data of a recorded run: where they lie now, and whether they are what they were."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -38,7 +39,21 @@ def find_data(trained: DictConfig, folder: RunFolder, root: str | None, console:
         console.print(f"  data from {there}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
-def tell_changed(data: object, split: str, folder: RunFolder, console: Console) -> None:
+def set_up(data: Any) -> None:
+    """Find and load the data of a run.
+
+    Raises:
+        ConfigError: they are not there, or not what the run's config declares.
+    """
+    try:
+        data.prepare_data()
+        data.setup()
+    except (OSError, ValueError) as error:
+        hint = "; data.root=DIR names where they are now" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"data={data.name}: {' '.join(str(error).split())}{hint}") from error
+
+
+def tell_changed(data: Any, split: str, folder: RunFolder, console: Console) -> None:
     """Say so where the examples of a split are not those that the run recorded.
 
     Args:
@@ -49,5 +64,5 @@ def tell_changed(data: object, split: str, folder: RunFolder, console: Console) 
     """
     recorded = (folder.status().get("data_checksums") or {}).get(split)
     if recorded is not None and recorded != data.fingerprint(split):
-        line = f"the {split} data are not those that {folder.path} was trained with: their checksums differ"
+        line = f"the {split} data are not those that {folder.path} recorded: their checksums differ"
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
