@@ -128,11 +128,10 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The top of a config without entries that only others refer to, as ``width`` of ``${width}``."""
-    text = OmegaConf.to_yaml(config)
-    variables = [name for name in resolved if f"${{{name}}}" in text or f"${{{name}." in text]
-    return {
-        name: value for name, value in resolved.items() if name in Run.__dataclass_fields__ or name not in variables
-    }
+    unknown = [name for name in resolved if name not in Run.__dataclass_fields__]
+    text = OmegaConf.to_yaml(config) if unknown else ""
+    variables = [name for name in unknown if f"${{{name}}}" in text or f"${{{name}." in text]
+    return {name: value for name, value in resolved.items() if name not in variables}
 
 
 def _check_training(training: Training) -> None:

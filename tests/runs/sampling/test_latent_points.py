@@ -87,7 +87,7 @@ def test_latent_pictures_of_a_run(genexp, trained):
     [
         (
             "latent=traversal",
-            "latent=traversal: must be one of interpolate, traverse, reconstruct. Did you mean 'traverse'?",
+            "latent=traversal: must be one of interpolate, traverse, reconstruct, or null. Did you mean 'traverse'?",
         ),
         ("interpolation=arc", "interpolation=arc: must be one of slerp, linear"),
         ("complete=top", "complete=top latent=interpolate: one of them at a time"),
