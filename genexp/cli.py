@@ -70,9 +70,11 @@ def _main() -> None:
         _run(sys.argv[1:], verbs)
     except ConfigError as error:
         _fail(str(error), 2)
-    except FloatingPointError as error:
+    except Exception as error:
         from genexp.runs.hydra_errors import one_line
 
+        if "GENEXP_TRACE" in os.environ:
+            raise
         _fail(one_line(error), exit_code(error))
 
 
