@@ -74,7 +74,9 @@ def mask(text: str) -> str:
 
     def assigned(match: re.Match[str]) -> str:
         name, between, quote, value = match.groups()
-        is_text = quote or (re.search(r"\d", value) and not re.search(r"\(|^[\d.,_]+$", value))  # not a name in code, nor a number
+        is_text = quote or (
+            re.search(r"\d", value) and not re.search(r"\(|^[\d.,_]+$", value)
+        )  # not a name in code, nor a number
         return f"{name}{between}{quote}{MASK}" if is_text and is_secret(name, value) else match.group()
 
     return ASSIGNED.sub(assigned, text)
