@@ -19,7 +19,7 @@ from genexp.runs.loading import load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.recorded_data import find_data
 from genexp.runs.sampling.completion import complete
-from genexp.runs.sampling.files import save
+from genexp.runs.sampling.files import check_options, save
 from genexp.runs.sampling.latent_points import latent, name_of
 from genexp.runs.sampling.nearest_examples import neighbours
 from genexp.runs.sampling.request import Request
@@ -71,6 +71,7 @@ def sample(config: DictConfig, console: Console) -> None:
 
 def _draw(request: Request, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
     """Draw whole examples; the files written."""
+    check_options(model.draw, request.knobs, f"the sampler of {type(model).__name__}")
     y, labels = request.y, None
     if model.conditional:
         labels = torch.arange(request.n) % model.num_classes if y is None else torch.as_tensor(y).expand(request.n)
