@@ -25,7 +25,7 @@ from typing import Any
 from rich.table import Table
 from tiny_overrides import MORE_NETS
 from torture import hostile, malformed, names, records, trainings
-from torture.readers import READERS, Counts
+from torture.readers import READERS, fuzzed
 from torture.verbs import call
 
 from genexp.record.git_state import git_state
@@ -191,7 +191,7 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[Row]:
     """Readers of files."""
     tasks = [(name, options.minutes * 60) for name in READERS]
     with get_context("spawn").Pool(AT_ONCE) as pool:
-        found = dict(zip(READERS, pool.starmap(read_damaged, tasks, chunksize=1), strict=True))
+        found = dict(zip(READERS, pool.starmap(fuzzed, tasks, chunksize=1), strict=True))
     amiss = [f"{name}: {line:.500}" for name, counts in found.items() for line in counts.unnamed]
     tried = sum(counts.tried for counts in found.values())
     hung = sum(counts.hung for counts in found.values())
@@ -199,11 +199,6 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[Row]:
     text = f"{', '.join(found)}: {options.minutes:g} min each, {tried:,} files, {hung} hangs, {greedy} greedy, "
     text += f"{len(amiss)} errors that do not name the file"
     return [Row("fuzzed readers", text, not amiss and not hung and not greedy, amiss)]
-
-
-def read_damaged(name: str, seconds: float) -> Counts:
-    """In a process of its own."""
-    return READERS[name](random.Random(f"fuzz {name}"), seconds)
 
 
 SECTIONS = {

@@ -308,6 +308,11 @@ READERS: dict[str, Callable[[random.Random, float], Counts]] = {
 """What a torture command runs, by name."""
 
 
+def fuzzed(name: str, seconds: float) -> Counts:
+    """One of them, always with the same draws; for a process of its own."""
+    return READERS[name](random.Random(f"fuzz {name}"), seconds)
+
+
 def _images(format: str) -> list[bytes]:
     """Small valid files: colour and grey, with a palette and EXIF data where the format has them."""
     pixels = torch.randint(256, (6, 9, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
