@@ -147,8 +147,8 @@ def _hydra(verb: str, arguments: list[str]) -> None:
         try:
             hydra.main(version_base="1.3", config_path="pkg://genexp.conf", config_name=verb)(task)()
         finally:
-            for folder in CLAIMED:
-                remove_empty(folder)
+            while CLAIMED:
+                remove_empty(CLAIMED.pop())
     except (HydraException, OmegaConfBaseException) as error:
         if "GENEXP_TRACE" in os.environ:
             raise

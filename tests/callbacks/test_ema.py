@@ -50,7 +50,7 @@ FSDP = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2"]
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        *([[f"training.ema_decay={d}"], f"training.ema_decay={d}: must be between 0 and 1"] for d in (0, 1, -0.5, 2)),
+        *([[f"training.ema_decay={d}"], f"training.ema_decay={d}: must be in (0, 1)"] for d in (0, 1, -0.5, 2)),
         (["training.ema_half_life_images=0"], "training.ema_half_life_images=0: must be positive"),
         (["training.ema_decay=0.9", "training.ema_half_life_images=9"], "set one of them"),
         (["training.ema_decay=0.9", *FSDP], "training.ema_decay: FSDP does not average the weights"),

@@ -9,6 +9,7 @@ from tiny_overrides import TINY
 
 from genexp import load
 from genexp.record import checkpoint
+from genexp.record.checksum import recorded_digest
 from genexp.record.folder import RunFolder
 from genexp.sweeps.plan import identity_of
 
@@ -54,7 +55,7 @@ def test_the_second_stage_needs_the_first_ones_folder_to_begin_and_never_after(r
         assert torch.equal(second.state_dict()[f"first_stage.{name}"], tensor), name
     config = OmegaConf.load("outputs/prior/.hydra/config.yaml").model
     assert config.first_stage.codebook.size == config.first_stage.codebook.size == 8
-    assert config.first_stage_sha256 == checkpoint.recorded_digest("outputs/vq/checkpoints/best.ckpt")
+    assert config.first_stage_sha256 == recorded_digest("outputs/vq/checkpoints/best.ckpt")
     assert len(config.first_stage_sha256) == 64
     found = {name: value(run, name, "test/nll_bound_nats") for name in ("vq", "prior")}
     assert found["prior"]["kind"] == "bound" and found["prior"]["value"] < found["vq"]["value"]

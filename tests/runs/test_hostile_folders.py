@@ -1,6 +1,7 @@
 """Run folders and configs that somebody made to do harm; scripts/torture tries them all."""
 
 import json
+import os
 
 import pytest
 from omegaconf import OmegaConf
@@ -32,13 +33,15 @@ def test_hostile_text_is_shown_by_every_verb(run, tmp_path):
 
 
 def test_a_run_folder_reads_no_secret_of_this_machine(genexp, run, monkeypatch):
-    monkeypatch.setenv("PRIVATE", "gone")
-    path = run / ".hydra" / "config.yaml"
-    config = OmegaConf.load(path)
-    config.tags = ["${oc.env:PRIVATE}"]
-    OmegaConf.save(config, path)
+    secret = f"of-process-{os.getpid()}"
+    monkeypatch.setenv("PRIVATE", secret)
+    for name, tag in (("config", "${oc.env:PRIVATE}"), ("resolved", "then")):
+        path = run / ".hydra" / f"{name}.yaml"
+        config = OmegaConf.load(path)
+        config.tags = [tag]
+        OmegaConf.save(config, path)
     code, out, err = genexp("train", "run=outputs/x", "training.max_images=2000")
     assert code == 0, err
-    assert "gone" not in out + err
-    assert not [f for f in run.rglob("*") if f.is_file() and b"gone" in f.read_bytes()]
+    assert secret not in out + err
+    assert not [f for f in run.rglob("*") if f.is_file() and secret.encode() in f.read_bytes()]
     assert json.loads((run / "status.json").read_text())["state"] == "done"

@@ -72,7 +72,7 @@ def test_the_folder_of_configs_allows_them_for_every_verb_and_a_run_folder_for_n
         monkeypatch.setenv("GENEXP_CONFIG_DIR", "")
         if verb != "evaluate":  # which has no metrics=ink to choose then
             code, _, err = outside(verb, *words, *(["name=c"] if verb == "repeat" else []))
-            assert code == 2 and "is not among the modules" in err
+            assert code == 2 and "is not in a module that may be named there" in err
 
 
 def test_metrics_that_fit_are_also_ones_own(outside):

@@ -222,13 +222,13 @@ def test_the_gradient_of_each_player_is_clipped(compose_train):
     ("model", "norm", "line"),
     [
         ("made", "{generator: 1}", "Autoregressive has one optimizer; give one number"),
-        ("made", "0", "training.gradient_clip_norm=0: must be a positive number, or null"),
+        ("made", "0", "training.gradient_clip_norm=0: must be positive, or null"),
         (
             "gan",
             "{genrator: 1}",
             "training.gradient_clip_norm=genrator: must be one of generator, discriminator. Did you",
         ),
-        ("gan", "{generator: much}", "training.gradient_clip_norm.generator=much: must be a positive number, or null"),
+        ("gan", "{generator: much}", "training.gradient_clip_norm.generator=much: must be a number, or null"),
     ],
 )
 def test_norms_that_cannot_be_are_refused(genexp, tiny, model, norm, line):

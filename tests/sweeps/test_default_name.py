@@ -54,8 +54,8 @@ class Frozen:
 
 def test_the_default_name_counts_on_where_it_is_taken(planned):
     assert re.search(r"1  20260131-120000-vae-digits  run", planned("model=vae"))
-    assert os.listdir(planned.folder) == []  # only a plan
-    (planned.folder / "20260131-120000-vae-digits").mkdir()
+    assert not planned.folder.exists()  # only a plan
+    (planned.folder / "20260131-120000-vae-digits").mkdir(parents=True)
     (planned.folder / "20260131-120000-vae-digits-2").mkdir()
     assert re.search(r"1  20260131-120000-vae-digits-3  run", planned("model=vae"))
     assert re.search(r"1  x-120000  run", planned("name='x-${now:%H%M%S}'"))
@@ -71,7 +71,7 @@ def test_the_default_name_of_a_sweep_too(planned, monkeypatch):
         sweeper, "look_up", lambda jobs, folder, resume: groups.append((folder.name, jobs[0].config["name"]))
     )
     planned("-m", "seed=0,1")
-    (planned.folder / "20260131-120000-sweep").mkdir()
+    (planned.folder / "20260131-120000-sweep").mkdir(parents=True)
     planned("-m", "seed=0,1")
     planned("sweep=seeds")
     planned("-m", "seed=0,1", "name=mine")
