@@ -151,11 +151,12 @@ class RunFolder:
 
         Raises:
             FolderInUse: another process owns it.
-            ConfigError: it cannot be written.
+            ConfigError: it cannot be written, or a file in it is a link to another.
         """
         path = self.path / ".lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_links()
             file = open(path, "a+")
         except OSError as error:
             raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
@@ -178,6 +179,13 @@ class RunFolder:
                 if not [entry for entry in self.path.iterdir() if entry != path]:
                     path.unlink()
                     self.path.rmdir()
+
+    def _refuse_links(self) -> None:
+        """A link in place of a file of the run could lead anywhere, and what is written would go there."""
+        for place in (self.path, self.samples):
+            for entry in os.scandir(place) if place.is_dir() else ():
+                if entry.is_symlink() and not entry.is_dir():
+                    raise ConfigError(f"{entry.path} is a link, and would be written through: remove it")
 
     def status(self) -> dict[str, Any]:
         """What ``status.json`` holds; empty before a run was begun. Its ``state`` is what the run itself said last:
