@@ -183,9 +183,9 @@ class RunFolder:
     def _refuse_links(self) -> None:
         """A link in place of a file of the run could lead anywhere, and what is written would go there."""
         for place in (self.path, self.samples):
-            for entry in os.scandir(place) if place.is_dir() else ():
+            for entry in place.iterdir() if place.is_dir() else ():
                 if entry.is_symlink() and not entry.is_dir():
-                    raise ConfigError(f"{entry.path} is a link, and would be written through: remove it")
+                    raise ConfigError(f"{entry} is a link, and would be written through: remove it")
 
     def status(self) -> dict[str, Any]:
         """What ``status.json`` holds; empty before a run was begun. Its ``state`` is what the run itself said last:
