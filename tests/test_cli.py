@@ -40,6 +40,8 @@ WRONG = {
     "train logger=wandb logger.wandb.mode=onlin": ["onlin", "Did you mean 'online'?"],
     "train +model._target_=os.system": ["os.system"],
     "train seed=[": ["seed=["],
+    "train metrics=[nll,boundd]": ["there is no config 'metrics/boundd'. Did you mean 'bound'?"],
+    "train model={a:1}": ["model: a config is chosen here by its name: ", "made"],
     "train model=vq_prior": ["model.first_stage_run=null", "genexp train model=vq_vae"],
     "train model=vq_prior model.first_stage_run=outputs/nothing": ["model.first_stage_run", "outputs/nothing"],
     "evaluate run=outputs/nothing": ["outputs/nothing", "holds no run"],

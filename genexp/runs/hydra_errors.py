@@ -36,6 +36,8 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
+        if "." not in name and (options := _options(name)):
+            return f"{name}: a config is chosen here by its name: {', '.join(options)}"
         group, _, key = name.partition(".")
         if key and any(a.startswith(f"{group}=") and "," in a for a in arguments):
             return (
@@ -47,12 +49,22 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         name = missing.group(1) or missing.group(2)
         if name in EXTRAS:
             return f"{name.rpartition('/')[0]}={name.rpartition('/')[2]} needs pip install 'genexp[{EXTRAS[name]}]'"
-        available = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        available = re.findall(r"^\t(\S+)$", text, re.MULTILINE) or _options(name.rpartition("/")[0])
         options = f" Available: {', '.join(available)}." if available else ""
         return f"there is no config '{name}'.{nearest(name.rsplit('/', 1)[-1], available)}{options}"
     if cause is not None and str(cause) not in text:
         text = f"{text}: {cause}"
     return " ".join(text.split())
+
+
+def _options(group: str) -> list[str]:
+    """Names of the configs in a group of genexp; empty where there is no such group."""
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("genexp.conf", version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
 def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
