@@ -14,6 +14,7 @@ import torch
 import yaml
 from composing import compose_train
 from finished_runs import FinishedRuns, folder_of_session
+from hypothesis import settings
 from tiny_overrides import NETS, TINY
 
 from genexp.callbacks.clock import Clock
@@ -21,6 +22,8 @@ from genexp.cli import main
 from genexp.record.instantiate import ALLOW, CONFIG_DIR
 
 LONG = 300
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")  # the same examples every time, however busy the machine
 
 
 def pytest_configure(config):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from genexp import __version__
 from genexp.command_line import check_options, literal_names, options_first, without_config_dir
 from genexp.record.errors import ConfigError
 
@@ -82,7 +83,7 @@ def test_a_folder_of_an_earlier_version_names_the_commit_that_reads_it(finished,
     finished("made", "metrics=nll", "name=a")
     path = genexp.folder / "outputs/a/status.json"
     status = json.loads(path.read_text())
-    assert status["versions"]["genexp"] == "0.2.0"
+    assert status["versions"]["genexp"] == __version__
     status["versions"]["genexp"], status["git"] = "0.1.0", {"commit": "abc123"}
     path.write_text(json.dumps(status))
     for words in (["evaluate", "run=outputs/a"], ["sample", "run=outputs/a"], ["train", "run=outputs/a"]):

@@ -7,6 +7,7 @@ is in its zip comment, so that both are replaced in one step.
 import hashlib
 import io
 import os
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     verify(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unusual pickle, which is then read or refused
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch's reader raises whatever it stumbles over
         text = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptCheckpoint(f"{path}: only weights and plain values are read from a checkpoint: {text}") from error

@@ -74,7 +74,10 @@ def read_history(path: Path) -> list[dict[str, str]]:
     if not _is_there(path, what_to_do):
         return []
     lines = _text(path, what_to_do).split("\n")
-    names = list(csv.reader(lines[:1]))
+    try:
+        names = list(csv.reader(lines[:1]))
+    except csv.Error as error:
+        raise _damaged(path, f"has no names of columns in line 1 ({error})", what_to_do) from error
     if not names or not set(COLUMNS) <= set(names[0]):
         raise _damaged(path, f"does not begin with {','.join(COLUMNS)}", what_to_do)
     rows: list[dict[str, str]] = []

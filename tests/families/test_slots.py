@@ -127,5 +127,7 @@ def test_every_protocol_is_a_slot_of_a_model_and_says_what_its_arguments_are(cal
 def test_a_setting_that_the_family_gives_is_refused(compose_train):
     """Else it would be accepted, recorded and lost."""
     config = compose_train("model=transformer", "data=digits", "+model.network.levels=3")
-    with pytest.raises(ConfigError, match=r"model\.network\.levels=3: Transformer is given levels by the model; leave it out"):
+    with pytest.raises(
+        ConfigError, match=r"model\.network\.levels=3: Transformer is given levels by the model; leave it out"
+    ):
         record.instantiate(config, "model", [])

@@ -29,7 +29,7 @@ VALUES = st.builds(
 
 
 def fields(value):
-    return value.quantity, value.split, value.unit, value.kind, value.settings
+    return value.quantity, value.split, value.unit, value.kind, list(value.settings.items())
 
 
 @given(a=VALUES, b=VALUES)

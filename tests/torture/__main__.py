@@ -189,9 +189,9 @@ def harm(folder: Path, options: argparse.Namespace) -> list[Row]:
 
 def fuzz(folder: Path, options: argparse.Namespace) -> list[Row]:
     """Readers of files."""
-    tasks = [(name, options.minutes * 60) for name in READERS]
+    tasks = [(name, options.minutes * 60) for name in options.readers or READERS]
     with get_context("spawn").Pool(AT_ONCE) as pool:
-        found = dict(zip(READERS, pool.starmap(fuzzed, tasks, chunksize=1), strict=True))
+        found = dict(zip(dict(tasks), pool.starmap(fuzzed, tasks, chunksize=1), strict=True))
     amiss = [f"{name}: {line:.500}" for name, counts in found.items() for line in counts.unnamed]
     tried = sum(counts.tried for counts in found.values())
     hung = sum(counts.hung for counts in found.values())
@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=400, help="malformed ones")
     parser.add_argument("--every", type=int, default=1, help="try one in so many hostile targets")
     parser.add_argument("--minutes", type=float, default=5, help="of every reader")
+    parser.add_argument("--readers", nargs="+", choices=list(READERS), help="of the section fuzz; default: all")
     options = parser.parse_args()
     console = Terminal(width=150)
     for name in options.section:
