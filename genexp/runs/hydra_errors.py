@@ -36,7 +36,7 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
-        if "." not in name and (options := _options(name)):
+        if "." not in name and name not in NOT_CHOSEN and (options := _options(name)):
             return f"{name}: a config is chosen here by its name: {', '.join(options)}"
         group, _, key = name.partition(".")
         if key and any(a.startswith(f"{group}=") and "," in a for a in arguments):
