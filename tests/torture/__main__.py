@@ -72,14 +72,7 @@ def kills(folder: Path, options: argparse.Namespace) -> list[Row]:
     return [Row("kill -9 at any moment", text, not amiss, amiss)]
 
 
-FAMILIES = {
-    "made": [],
-    "eonade": [],
-    "vae": [],
-    **MORE_NETS,
-    "gan": [],
-    "stylegan2": ["model.generator.channels=4", "model.discriminator.channels=4", "model.generator.w_dim=8"],
-}
+FAMILIES = ("made", "eonade", "vae", *MORE_NETS, "gan", "stylegan2")
 
 
 def resume(folder: Path, options: argparse.Namespace) -> list[Row]:
@@ -87,10 +80,8 @@ def resume(folder: Path, options: argparse.Namespace) -> list[Row]:
     ways = (signal.SIGTERM, signal.SIGKILL)
     done = _side_by_side(
         {
-            model: lambda place, i=i, model=model, more=tuple(more): trainings.exact_resume(
-                place, model, *more, sent=ways[i % 2]
-            )
-            for i, (model, more) in enumerate(FAMILIES.items())
+            model: lambda place, i=i, model=model: trainings.exact_resume(place, model, sent=ways[i % 2])
+            for i, model in enumerate(FAMILIES)
         },
         folder,
     )

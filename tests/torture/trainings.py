@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from equal_runs import assert_equal, outcome
-from tiny_overrides import NETS, TINY
+from tiny_overrides import MORE_NETS, NETS, TINY
 
 from genexp.callbacks.finite import is_finite, tensors
 from genexp.record import checkpoint
 
-SMALL: dict[str, list[str]] = {"fvsbn": []} | NETS
+SMALL: dict[str, list[str]] = {
+    "fvsbn": [],
+    "stylegan2": ["model.generator.channels=4", "model.discriminator.channels=4", "model.generator.w_dim=8"],
+    **NETS,
+    **MORE_NETS,
+}
 """Overrides by model that make it small."""
 METRICS = {"fvsbn": "nll", "made": "nll", "gated_pixelcnn": "nll", "vae": "bound"}
 """One that is cheap, by model; none for others."""
