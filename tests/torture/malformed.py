@@ -65,6 +65,9 @@ WRONG: dict[str, tuple[str, ...]] = {
     "counts": ("null", "abc", "7", "-1", "[0]", "[-1]", "[1.5]", "[abc]", "[null]", "{}", f"[{HUGE}]", "''"),
     "interval": ("abc", "7", "[]", "[1]", "[a,b]", "{}", "''"),
     "texts": ("null", "abc", "7", "[7]", "{}", "''"),
+    # whatever a command line says is text: a name
+    "word": ("null", "[]", "{}"),
+    "words": ("null", "abc", "{}"),
     "mapping": ("abc", "7", "[]", "''", "1.5"),
     # an object, from a node with _target_
     "object": ("null", "abc", "7", "[]", "''", "true"),
@@ -73,12 +76,12 @@ WRONG: dict[str, tuple[str, ...]] = {
 """Values that are wrong for a leaf of a kind."""
 KINDS: dict[str, str] = {
     "seed": "whole",
-    "group": "text?",
+    "group": "word?",
     "name": "name",
     "resume": "switch",
     "dry_run": "switch",
-    "tags": "texts",
-    "job_type": "text",
+    "tags": "words",
+    "job_type": "word",
     "trial": "mapping?",
     "allow_targets": "texts",
     "published": "mapping?",
