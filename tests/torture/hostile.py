@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -225,14 +225,14 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 DEEP = "[" * 30_000
 
 
-def try_yaml(run: Path, folder: Path) -> dict[str, Any]:
+def try_yaml(run: Path, folder: Path, texts: Sequence[str] = (BOMB, DEEP)) -> dict[str, Any]:
     """YAML that swells or is nested without end, in every file that a verb reads.
 
     Returns:
         ``tried``, ``refused`` (in one line that names the file, in time), and what was ``amiss``.
     """
     counts: dict[str, Any] = {"tried": 0, "refused": 0, "amiss": []}
-    for text in (BOMB, DEEP):
+    for text in texts:
         own, evil = folder / "own", folder / "evil"
         attempts: list[tuple[Path, list[str]]] = [
             (own / "genexp.yaml", ["train", "--config-dir", str(own)]),

@@ -3,7 +3,7 @@
 import pytest
 from torture.malformed import Case, attempt, cases, one_edit, summary
 
-FEW = 16
+FEW = 10
 
 
 @pytest.fixture

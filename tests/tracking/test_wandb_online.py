@@ -120,7 +120,8 @@ def test_a_sweep_that_ran_offline_is_uploaded_as_a_group_by_one_command(server, 
         assert steps == list(range(len(steps)))
 
 
-@pytest.mark.parametrize("way", ["dies", pytest.param("hangs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["dies", "hangs"])
 def test_a_server_that_fails_costs_seconds_and_neither_the_run_nor_its_data(server, tmp_path, tiny, way):
     options = ["name=a", "metrics=nll", "logger=wandb", "training.max_images=6000", "samples.every_images=3000"]
     command = [sys.executable, "-m", "genexp", *tiny("made", *options, "logger.wandb.settings.finish_timeout=3")]
