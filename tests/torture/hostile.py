@@ -228,6 +228,11 @@ DEEP = "[" * 30_000
 def try_yaml(run: Path, folder: Path, texts: Sequence[str] = (BOMB, DEEP)) -> dict[str, Any]:
     """YAML that swells or is nested without end, in every file that a verb reads.
 
+    Args:
+        run: of a finished training.
+        folder: to work in.
+        texts: what stands in the files.
+
     Returns:
         ``tried``, ``refused`` (in one line that names the file, in time), and what was ``amiss``.
     """
