@@ -119,7 +119,10 @@ def is_evaluated(folder: RunFolder, stored: DictConfig, config: DictConfig) -> b
         OmegaConf.to_container(OmegaConf.masked_copy(c, ["metrics", "evaluation"]), resolve=False)
         for c in (stored, config)
     )
-    return before["metrics"] == after["metrics"] and before["evaluation"]["split"] == after["evaluation"]["split"]
+    # no metrics at all, as of metrics=[], is no entry
+    return (
+        before.get("metrics") == after.get("metrics") and before["evaluation"]["split"] == after["evaluation"]["split"]
+    )
 
 
 def batches_done(state: dict[str, Any]) -> tuple[int, int]:

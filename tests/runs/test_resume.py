@@ -188,3 +188,9 @@ def test_a_run_is_repeated_from_its_folder(genexp, tiny):
     }
     assert status["machine"]["cores"] == os.cpu_count()
     assert "torch==" in (genexp.folder / "outputs/a/.hydra/packages.txt").read_text()
+
+
+def test_a_run_without_metrics_is_done_too(genexp, finished):
+    finished("made", "metrics=[]", "name=a")
+    code, out, err = genexp("train", "run=outputs/a")
+    assert code == 0 and "outputs/a is done (1," in out, err
