@@ -24,6 +24,7 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 def test_a_failing_job_costs_the_others_nothing_and_the_grid_can_grow(genexp, tiny):
     sweep = tiny("vae", "-m", "name=s", "metrics=bound")
     code, out, _ = genexp(*sweep, "model.optimizer.lr=1e30,1e-3", "hydra.launcher.n_jobs=2")
@@ -71,6 +72,7 @@ def test_jobs_of_a_launcher_in_this_process_fail_alone_too(genexp, tiny):
     assert f"name: {run.name}\n" in config and "group: s\n" in config
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_gets_a_status_and_the_next_one_runs(start, tmp_path):
     process = start(*LONG, "-m", "training.max_images=12000,one,300", "name=s")
     lock = tmp_path / f"outputs/s/{FIRST}/.lock"
