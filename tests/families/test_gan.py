@@ -5,11 +5,8 @@ from functools import partial
 
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
+from small_gans import batches, fit, make
 
-from genexp.callbacks.clock import Clock
-from genexp.families.gan import GAN
-from genexp.networks.mlp import MLPDiscriminator, MLPGenerator
 from genexp.probability.adversarial.gradient_penalty import R1, Interpolated
 from genexp.probability.adversarial.objectives import (
     AuxiliaryClassifier,
@@ -21,58 +18,6 @@ from genexp.probability.adversarial.objectives import (
 )
 from genexp.probability.quantize import symmetric
 from genexp.probability.randomness import StepDraws
-
-
-def make(objective=None, conditional=False, levels=None, seed=0, **options):
-    mlp = {"hidden": [8], "activation": torch.nn.Tanh(), "initialisation": None}
-    torch.manual_seed(seed)
-    settings = {"penalties": {}, "augmentation": None, "auxiliary": None, "packing": 1, "discriminator_steps": 1}
-    settings |= {"generator_batches": 1, "simultaneous": False, "weight_clip": None}
-    return GAN(
-        shape=(2,),
-        levels=levels,
-        num_classes=3,
-        conditional=conditional,
-        generator=partial(MLPGenerator, normalisation=None, **mlp),
-        discriminator=partial(MLPDiscriminator, projection=False, spectral_norm=False, **mlp),
-        objective=objective or NonSaturating(),
-        latent_dim=2,
-        generator_optimizer=partial(torch.optim.Adam, lr=1e-2),
-        discriminator_optimizer=partial(torch.optim.Adam, lr=2e-2),
-        **(settings | options),
-    )
-
-
-def batches(n, levels=None):
-    draws = torch.Generator().manual_seed(1)
-    xs = [torch.randint(levels or 9, (16, 2), generator=draws) for _ in range(n)]
-    return [(x.float() if levels is None else x.to(torch.uint8), torch.arange(16) % 3) for x in xs]
-
-
-class Seen(Callback):
-    """What each training step returned."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, *_):
-        if outputs:
-            self.seen.append(outputs)
-
-
-def fit(model, data, max_epochs=1, max_steps=None):
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=max_epochs,
-        callbacks=[Clock(0, None, max_steps, None), Seen()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    loader = torch.utils.data.DataLoader(data, batch_size=None)
-    trainer.fit(model, loader, loader)
-    return trainer
 
 
 class ByHand:
@@ -240,48 +185,6 @@ def test_schedulers_count_generator_updates():
     trainer = fit(model, batches(8))
     assert model.steps == 4
     assert [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers] == pytest.approx([0.0025, 0.005])
-
-
-def test_all_that_the_discriminator_sees_is_augmented():
-    class Shift(torch.nn.Module):
-        draws = 1
-
-        def forward(self, x, u):
-            seen.append(len(x))
-            return x + 100 * u
-
-    seen = []
-    model = make(augmentation=Shift())
-    fit(model, batches(1))
-    assert seen[:3] == [16] * 3  # real and fake for the discriminator, fake for the generator
-    torch.manual_seed(0)
-    x = torch.zeros(4, 2)
-    assert (model.seen(x) > 0).all()
-
-
-class Stretch(torch.nn.Module):
-    """By 2 to 4, with the draws of an example."""
-
-    draws = 1
-
-    def forward(self, x, u):
-        return (2 + 2 * u) * x
-
-
-@pytest.mark.parametrize("packing", [1, 2])
-def test_a_penalised_gradient_is_that_before_the_augmentation(packing):
-    """Of a linear discriminator w and T(x) = s x it is s w, of which each example of a pack has its own s."""
-    model = make(augmentation=Stretch(), penalties={"r1": R1(gamma=2.0, every=1)}, packing=packing)
-    model.discriminator = torch.nn.Linear(2 * packing, 1, bias=False)
-    model.discriminator.forward = lambda x, y, judge=model.discriminator.forward: judge(x)
-    drawn = []
-    model.uniform = lambda n, *shape: drawn.append(torch.rand(n, *shape)) or drawn[-1]
-    batch = model.batch(batches(1)[0][0], None, 1)
-    terms, _ = model.losses_of_discriminator(batch, torch.zeros(16, 2), 0)
-    w = model.discriminator.weight.view(1, packing, 2)
-    expected = ((2 + 2 * drawn[-1]).view(-1, packing, 1) * w).square().sum((1, 2))
-    assert len(drawn) == 3 and terms["r1"].shape == (16 // packing,)
-    assert torch.allclose(terms["r1"], expected)
 
 
 @pytest.mark.parametrize(

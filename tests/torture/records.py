@@ -1,18 +1,14 @@
 """Damage to a run folder, at random: what every verb makes of it. For tests, and for long runs outside them."""
 
-import contextlib
-import io
 import json
 import os
-import random
 import shutil
-import sys
-import traceback
 from collections import Counter
 from pathlib import Path
 
 import yaml
 from rich.console import Console
+from torture.verbs import call
 
 OF_HYDRA = (".hydra/config.yaml", ".hydra/resolved.yaml", ".hydra/choices.yaml", ".hydra/overrides.yaml")
 VERBS = {
@@ -108,40 +104,6 @@ def damage(path, kind, rng):
             path.chmod(0)
 
 
-def invoke(words):
-    """``genexp <words>`` in this process: exit code, standard output, standard error, and the traceback of what escaped."""
-    from genexp.cli import main
-
-    out, err = io.StringIO(), io.StringIO()
-    before = sys.argv, sys.path[:]
-    sys.argv = ["genexp", *words]
-    code, escaped = 0, ""
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            if words[0] == "load":
-                _load(words[1])
-            else:
-                main()
-    except SystemExit as end:
-        code = end.code or 0
-    except Exception:
-        code, escaped = 1, traceback.format_exc()
-    finally:
-        sys.argv, sys.path[:] = before
-    return code, out.getvalue(), err.getvalue(), escaped
-
-
-def _load(run):
-    import genexp
-    from genexp.record.errors import ConfigError
-
-    try:
-        genexp.load(run)
-    except ConfigError as error:
-        print(f"genexp: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-
-
 def damage_small_files(run, rng, n, files=tuple(READERS), verbs=tuple(VERBS)):
     """Damage one small file of a finished run, ``n`` times, and let a verb that needs it have a look.
 
@@ -170,10 +132,10 @@ def damage_small_files(run, rng, n, files=tuple(READERS), verbs=tuple(VERBS)):
         shutil.rmtree(copy.with_name("repeated"), ignore_errors=True)
         shutil.copytree(run, copy)
         damage(copy / file, kind, rng)
-        code, _, err, escaped = invoke(VERBS[verb](copy))
-        what = (file, verb, getattr(kind, "__name__", kind), (escaped or err)[-1500:])
+        code, _, err = call(*VERBS[verb](copy))
+        what = (file, verb, getattr(kind, "__name__", kind), err[-1500:])
         count["tried"] += 1
-        if escaped or "Traceback" in err:
+        if "Traceback" in err:
             tracebacks.append(what)
         elif code == 0:
             count["harmless"] += 1
@@ -231,9 +193,3 @@ def damage_checkpoints(run, rng, n):
         if content is not None:
             path.write_bytes(content)
     return {**count, "unnoticed": unnoticed}
-
-
-def main(run, seed=0, n=300):
-    """Print the counts for a finished run in the working folder."""
-    print(json.dumps(damage_small_files(run, random.Random(seed), n), indent=2))
-    print(json.dumps(damage_checkpoints(run, random.Random(seed), n), indent=2))

@@ -197,10 +197,7 @@ def exact_resume(
         Compares weights, optimizer states, history and final values, bit for bit.
     """
     every_step = ["training.checkpoint_every_minutes=0", "training.log_every_steps=1", *more]
-    run = process(folder)
-    code, _, err = run(*command(model, "name=whole", *every_step))
-    if code != 0:
-        raise RuntimeError(f"the uninterrupted run failed: {err}")
+    _train_whole(folder, model, every_step)
     interruptions = 0
     for images in at_images:
         arguments = ["train", "run=outputs/parts"] if interruptions else command(model, "name=parts", *every_step)
@@ -211,10 +208,7 @@ def exact_resume(
 def kill_and_resume(folder: Path, model: str, *more: str, seconds: Sequence[float]) -> Resumed:
     """As :func:`exact_resume`, but every attempt is killed with SIGKILL after so many seconds, whatever it is doing."""
     every_step = ["training.checkpoint_every_minutes=0", *more]
-    run = process(folder)
-    code, _, err = run(*command(model, "name=whole", *every_step))
-    if code != 0:
-        raise RuntimeError(f"the uninterrupted run failed: {err}")
+    _train_whole(folder, model, every_step)
     killed = 0
     for wait in seconds:
         arguments = command(model, "name=parts", *every_step, "resume=true")
@@ -226,8 +220,15 @@ def kill_and_resume(folder: Path, model: str, *more: str, seconds: Sequence[floa
                 killed += 1
             else:
                 break
-    code, _, err = run(*command(model, "name=parts", *every_step, "resume=true"))
+    code, _, err = process(folder)(*command(model, "name=parts", *every_step, "resume=true"))
     return Resumed(killed, _difference(folder) if code == 0 else err)
+
+
+def _train_whole(folder: Path, model: str, settings: Sequence[str]) -> None:
+    """The run ``whole``, in one piece."""
+    code, _, err = process(folder)(*command(model, "name=whole", *settings))
+    if code != 0:
+        raise RuntimeError(f"the uninterrupted run failed: {err}")
 
 
 def _started(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
