@@ -88,7 +88,7 @@ def test_what_a_debug_run_cannot_be_is_refused(compose_train, words, line):
 def test_a_plan_does_not_count_debug_runs(tmp_path):
     for name, entries in (("a", {"debug": "fast"}), ("b", {})):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "status.json").write_text(json.dumps({"state": "done", **entries}))
+        (tmp_path / name / "status.json").write_text(json.dumps({"state": "done", "updated": "", **entries}))
     assert [run.path.name for run in runs_in(tmp_path)] == ["b"]
 
 
