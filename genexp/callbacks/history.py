@@ -4,12 +4,13 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from genexp.callbacks.finite import Finite, TrainingDiverged
@@ -45,6 +46,7 @@ class History(Callback):
         self._steps = self._batches = 0
         self._started = time.monotonic()
         self._file: Any = None
+        self._where: tuple[Trainer, GenerativeModule] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"steps": self._steps, "batches": self._batches}
@@ -55,6 +57,7 @@ class History(Callback):
         self._started = time.monotonic() - state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        self._where = trainer, pl_module
         if trainer.is_global_zero:
             rows = self._rows_until(pl_module.images_seen)
             text = io.StringIO(newline="")
@@ -110,15 +113,23 @@ class History(Callback):
             if self.look is not None:
                 self.look(means, pl_module.images_seen)
 
-    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+    def add(self, values: Mapping[str, float]) -> None:
+        """Write a row for each value, as of now; nothing before the training and after it."""
+        if self._file is None:
+            return
+        trainer, model = self._where
         seconds = round(time.monotonic() - self._started, 2)
-        if self._file is not None:
-            writer = csv.writer(self._file)
-            with naming(self.path):
-                for name, value in values.items():
-                    row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
-                    writer.writerow(row)
+        writer = csv.writer(self._file)
+        with naming(self.path):
+            for name, value in values.items():
+                row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
+                writer.writerow(row)
+
+    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+        self.add(values)
         for logger in trainer.loggers:
+            if isinstance(logger, HistoryLogger):  # it would write them here once more
+                continue
             logger.log_metrics({**values, "images": model.images_seen}, step=model.steps)
         for name, value in values.items():
             if not math.isfinite(value):
@@ -126,3 +137,37 @@ class History(Callback):
                     f"{name} is {value} at step {model.steps} ({model.images_seen:,} images): training has diverged; "
                     "try a smaller learning rate or training.gradient_clip_norm"
                 )
+
+
+class HistoryLogger(Logger):
+    """Writes into ``metrics.csv`` what Lightning gives its loggers: the values of ``log`` in a callback, and those of callbacks
+    that ask for a logger themselves. Without one all that would be lost, or refused, in a run that has no other logger.
+
+    Args:
+        history: of the run.
+        folder: of the run, where a callback that asks the logger for a place may write.
+    """
+
+    def __init__(self, history: History, folder: Path) -> None:
+        super().__init__()
+        self.history, self.folder = history, folder
+
+    @property
+    def name(self) -> str:
+        return "history"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The config is in the folder already."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """A row for each value but those of validations, which the history has anyway."""
+        own = {name: float(value) for name, value in metrics.items() if name != "epoch" and not name.startswith("val/")}
+        self.history.add(own)

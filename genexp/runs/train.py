@@ -181,10 +181,12 @@ def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: Run
 def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
     """Evaluate the best checkpoint and draw its final samples."""
     model = load_model(folder, config, "best", list(config.allow_targets)).to(run.trainer.strategy.root_device)
-    with shown(model, console):
-        run.grid.draw(run.trainer, model, "final")
-        run.grid.draw_traversals(run.trainer, model, "final")
-    values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, console)
+    about = console if config.get("progress", {}) is not None else Console(quiet=True)
+    if run.grid is not None:
+        with shown(model, about):
+            run.grid.draw(run.trainer, model, "final")
+            run.grid.draw_traversals(run.trainer, model, "final")
+    values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, about)
     final = records(values, config.seed, about_checkpoint(model, config, folder, "best"))
     folder.add_metrics(final)
     return final

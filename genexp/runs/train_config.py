@@ -13,17 +13,18 @@ from genexp.ranges import at_least, inside, positive
 from genexp.record.annotations import LARGEST
 from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
-from genexp.record.instantiate import check_targets
+from genexp.record.instantiate import check_targets, rename_lightning
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
+from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
-from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Evaluation, Run, count, section
 from genexp.runs.wandb_settings import check_wandb
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-OBJECTS = ("model", "trainer", "metrics", "monitors")
+OBJECTS = ("model", "trainer", "callbacks", "metrics", "monitors")
 """Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
@@ -87,6 +88,7 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key and what would be right.
     """
+    rename_lightning(config)
     resolved = plain(config)
     if key := find_secret(resolved):
         raise ConfigError(
@@ -98,7 +100,10 @@ def check(config: DictConfig) -> None:
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
-    section(Samples, resolved["samples"], "samples")
+    for name, make in OPTIONAL.items():
+        if resolved.get(name) is not None:
+            section(make, resolved[name], name)
+    check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])

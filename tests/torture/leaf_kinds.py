@@ -50,6 +50,8 @@ KINDS: dict[str, str] = {
     "evaluation.monitor_every_images": "count",
     "samples.n": "count",
     "samples.every_images": "count?",
+    "curves.every_images": "count?",
+    "progress.every_seconds": "positive",
     "training.batch_size": "count",
     "training.accumulate_batches": "count",
     "training.max_images": "count?",
