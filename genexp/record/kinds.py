@@ -78,7 +78,10 @@ PLACES = {
         ),
         modules=("pytorch_lightning", "genexp.runs.trainer"),
     ),
-    "logger": Place(takes="pytorch_lightning.loggers.wandb.WandbLogger", modules=("pytorch_lightning",)),
+    "logger": Place(
+        takes="pytorch_lightning.loggers.logger.Logger",
+        modules=("pytorch_lightning.loggers", "aim.sdk.adapters.pytorch_lightning"),
+    ),
     "hydra.sweeper.sampler": Place(takes="optuna.samplers._base.BaseSampler", modules=("optuna.samplers",)),
     "hydra.sweeper.pruner": Place(takes="optuna.pruners._base.BasePruner", modules=("optuna.pruners",)),
 }
