@@ -1,9 +1,7 @@
 """The commands of the README and its pages run as they are written, only shorter: fewer images, smaller networks."""
 
-import os
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
-from genexp.callbacks.history import HistoryLogger
+from genexp.callbacks.history_logger import HistoryLogger
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
@@ -117,7 +117,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
         trial=trial,
     )
     trainer.callbacks.extend(callbacks)
-    loggers = [HistoryLogger(history, folder.path)] if users else []
+    loggers = [HistoryLogger(history.add, folder.path)] if users else []
     return Assembled(data, model, metrics, monitoring, trainer, checkpoints, grid, loggers, training)
 
 

@@ -19,8 +19,8 @@ from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
 from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
+from genexp.runs.logger_settings import check_loggers, check_packages
 from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Evaluation, Run, count, section
-from genexp.runs.wandb_settings import check_wandb
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -96,6 +96,7 @@ def check(config: DictConfig) -> None:
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
     section(Run, _without_variables(config, resolved), "")
+    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
@@ -113,7 +114,7 @@ def check(config: DictConfig) -> None:
         check_arguments(config, key)
     if config.published is not None:
         check_published(config.published, "published")
-    check_wandb(resolved["logger"])
+    check_loggers(resolved["logger"])
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -214,10 +215,10 @@ def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_ima
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def logging_of(config: DictConfig) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The settings of the W&B logger, or None without one; and what it records: the resolved config without them."""
+def logging_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the loggers by name, and what these record: the resolved config without them."""
     record = OmegaConf.to_container(config, resolve=True)
-    settings = record.pop("logger")["wandb"]
-    if settings is not None:
-        settings["group"] = settings["group"] or config.group
-    return settings, record
+    loggers = record.pop("logger", None) or {}
+    if (wandb := loggers.get("wandb")) is not None:
+        wandb["group"] = wandb["group"] or config.group
+    return loggers, record
