@@ -9,7 +9,6 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-import genexp
 from genexp.record.folder import RunFolder
 from genexp.tracking.wandb_final import final_name
 
@@ -67,9 +66,9 @@ def upload_code(logger: Logger, modules: Sequence[str]) -> None:
     artifact = wandb.Artifact(f"source-genexp-{logger.experiment.id}", type="code")
     for name in ("genexp", *modules):
         spec = find_spec(name.split(".")[0])
-        place = Path(genexp.__file__) if name == "genexp" else Path(spec.origin) if spec and spec.origin else None
-        if place is None:
+        if spec is None or spec.origin is None:
             continue
+        place = Path(spec.origin)
         if place.name != "__init__.py":
             artifact.add_file(str(place), place.name)
             continue
