@@ -31,6 +31,10 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, or an override cannot be applied.
     """
     folder = RunFolder.existing(path)
+    if (kind := folder.debug()) is not None:
+        raise ConfigError(
+            f"run={path}: a debug run (debug={kind}) is not continued; train it anew, under the same name if you like"
+        )
     config = _distrusted(folder)
     override(config, overrides)
     config.resume = True
@@ -94,7 +98,7 @@ def _train(
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What differed between two runs' surroundings, a line each: data, commit, versions, machine."""
     lines = []
-    for entry in ("data_checksums", "git", "versions", "machine", "python"):
+    for entry in ("initial_weights", "data_checksums", "git", "versions", "machine", "python"):
         old, new = (
             {"": run.get(entry)} if not isinstance(run.get(entry), dict) else run[entry] for run in (before, after)
         )

@@ -19,8 +19,9 @@ from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
 from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
+from genexp.runs.initial_weights import initial_weights
 from genexp.runs.logger_settings import check_loggers, check_packages
-from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Evaluation, Run, count, section
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -48,6 +49,7 @@ class Training:
     checkpoint_every_minutes: float
     ema_decay: float | None
     ema_half_life_images: float | None
+    initial_weights: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
@@ -66,6 +68,7 @@ class Training:
                 positive(hint=", or null", **{f"gradient_clip_norm.{name}".rstrip("."): value})
         if self.collapse is not None:
             _check_collapse(self.collapse)
+        initial_weights(self.initial_weights)
 
     @classmethod
     def of(cls, config: DictConfig) -> "Training":
@@ -101,10 +104,13 @@ def check(config: DictConfig) -> None:
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
+    if not config.resume and (begin := initial_weights(training.initial_weights)) is not None:
+        begin.path()  # refused if it is not there
     for name, make in OPTIONAL.items():
         if resolved.get(name) is not None:
             section(make, resolved[name], name)
     check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
+    _check_debug(resolved)
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
@@ -138,6 +144,14 @@ def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[
     text = OmegaConf.to_yaml(config) if unknown else ""
     variables = [name for name in unknown if f"${{{name}}}" in text or f"${{{name}." in text]
     return {name: value for name, value in resolved.items() if name not in variables}
+
+
+def _check_debug(resolved: Mapping[str, Any]) -> None:
+    if resolved.get("debug") is None:
+        return
+    section(Debug, resolved["debug"], "debug")
+    if resolved["trial"] is not None:
+        raise ConfigError("debug: a study needs results, and a debug run is none; leave debug out, or the study")
 
 
 def _check_training(training: Training) -> None:
