@@ -65,6 +65,8 @@ def _main() -> None:
         "compare": _compare,
         "wandb": _wandb,
         "published": _published,
+        "list": _list,
+        "info": _info,
     }
     try:
         _run(sys.argv[1:], verbs)
@@ -254,3 +256,17 @@ def _published(arguments: list[str]) -> None:
     from genexp.reports.ledger import published
 
     published(options.config_dir, console())
+
+
+def _list(arguments: list[str]) -> None:
+    from genexp.catalogue.listing import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
+
+
+def _info(arguments: list[str]) -> None:
+    from genexp.catalogue.information import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
