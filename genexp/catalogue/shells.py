@@ -22,7 +22,7 @@ complete -o default -F _genexp genexp
 #compdef genexp
 _genexp() {
     local answer word
-    local -a raw whole part whole_texts part_texts
+    local -a whole part whole_texts part_texts
     for answer in "${(@f)$(${(Q)words[1]} completion --answer zsh "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)}"; do
         word=${answer%%$'\\t'*}
         [[ -z $word ]] && continue
@@ -39,9 +39,8 @@ _genexp() {
         _files
         return
     fi
-    [[ $PREFIX == *\\[* ]] && raw=(-Q)  # as it was typed
-    (( ${#part} )) && compadd $raw -l -S '' -d part_texts -a part
-    (( ${#whole} )) && compadd $raw -l -d whole_texts -a whole
+    (( ${#part} )) && compadd -l -S '' -d part_texts -a part
+    (( ${#whole} )) && compadd -l -d whole_texts -a whole
     return 0
 }
 compdef _genexp genexp
