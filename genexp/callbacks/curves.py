@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 
-from genexp.callbacks.pictures import hand_over
+from genexp.callbacks.hand_over import hand_over
 from genexp.families.base import GenerativeModule
 
+PARTS = ("train", "val")
+"""What is drawn of a history: metrics whose names begin so."""
 NEAR = 0.5
 """How far beyond a panel's range a line may lie that is shown in it, as a share of the range."""
 
@@ -21,10 +23,18 @@ class Curves(Callback):
     Args:
         history: the CSV.
         path: the PNG.
+        every_images: training images between two drawings while training goes on; looked at after each validation. None draws
+            at the end only.
     """
 
-    def __init__(self, history: Path, path: Path) -> None:
-        self.history, self.path = history, path
+    def __init__(self, history: Path, path: Path, every_images: int | None = None) -> None:
+        self.history, self.path, self.every = history, path, every_images
+        self._next = every_images or 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if self.every is not None and pl_module.images_seen >= self._next:
+            self._next = (pl_module.images_seen // self.every + 1) * self.every
+            self.on_fit_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         if trainer.is_global_zero and draw_curves(self.history, self.path, pl_module.reference_lines):
@@ -58,7 +68,9 @@ def draw_curves(history: Path, path: Path, lines: Mapping[str, tuple[float, str]
     with open(history, newline="") as file:
         for row in csv.DictReader(file):
             part, _, quantity = row["metric"].partition("/")
-            if math.isfinite(float(row["value"])):
+            if part in PARTS and math.isfinite(
+                float(row["value"])
+            ):  # and not what other callbacks log, device by device
                 panels[quantity][part][int(row["images"])] = float(row["value"])
     if not panels:
         return False

@@ -14,6 +14,8 @@ BOOKKEEPING = (
     "resume",
     "dry_run",
     "samples",
+    "curves",
+    "progress",
     "allow_targets",
     "published",
     "reproduced",

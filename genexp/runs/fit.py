@@ -37,7 +37,7 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
         ConfigError: a callback of the config ended it before it began.
     """
     trainer, path = run.trainer, None
-    trainer.loggers = loggers
+    trainer.loggers = [*loggers, *run.loggers]
     trainer.datamodule = run.data  # for the samples, also where other processes train or nothing is left to train
     if resumed is not None:
         path, state = resumed
@@ -51,7 +51,7 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
         with stop.deferred():
             trainer.fit(run.model, datamodule=run.data, ckpt_path=path, weights_only=True)
         if not run.checkpoints.has_any():  # the model itself may have been trained in other processes
-            raise ConfigError("trainer.callbacks: training was stopped before its first step")
+            raise ConfigError("callbacks: training was stopped before its first step")
     except BaseException as error:
         first = cause.exception or error
         if first is not error:

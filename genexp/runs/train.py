@@ -30,7 +30,7 @@ from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, l
 from genexp.runs.slurm import is_restarted, requeue
 from genexp.runs.train_config import logging_of
 from genexp.terminal import bold
-from genexp.tracking import wandb_logger
+from genexp.tracking.loggers import Tracking
 
 
 def train(
@@ -103,6 +103,7 @@ def _train(
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     entries["cwd"] = os.getcwd()
+    entries["parameters"] = sum(p.numel() for p in run.model.parameters())
     if is_begun:
         folder.rows()  # refused while nothing is changed, if they are damaged
         folder.recorded()
@@ -119,17 +120,17 @@ def _train(
             line = f"  {folder.path} is done ({images:,} images); it is evaluated ({where})"
         console.print(line, highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
-    loggers: list[Any] = []
     failed = True
     minutes = before.get("minutes", 0.0)
-    settings, record = logging_of(config)
+    tracking = Tracking(*logging_of(config), folder, list(config.allow_targets), console)
     try:
-        loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
-        wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
+        tracking.begin(resumed[1]["images_seen"] if resumed else 0)
+        tracking.watch(run.model, run.training.log_every_steps)
+        run.trainer.callbacks.extend(tracking.callbacks)
         console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
         started = time.monotonic()
         try:
-            fit(run, loggers, stop, resumed)
+            fit(run, tracking.loggers, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
             with suppress(OSError):  # of a full disk what ended the training tells
@@ -150,10 +151,10 @@ def _train(
         failed = False
     except Exception as error:
         folder.settle("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        tracking.alert(f"{type(error).__name__}: {config.name}", f"{folder.path}: {error}")
         raise
     finally:
-        offline = wandb_logger.offline_part(settings, record, folder, list(config.allow_targets))
-        wandb_logger.finish(loggers, folder, failed, console, offline)
+        tracking.finish(failed)
 
 
 def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:
@@ -181,10 +182,12 @@ def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: Run
 def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
     """Evaluate the best checkpoint and draw its final samples."""
     model = load_model(folder, config, "best", list(config.allow_targets)).to(run.trainer.strategy.root_device)
-    with shown(model, console):
-        run.grid.draw(run.trainer, model, "final")
-        run.grid.draw_traversals(run.trainer, model, "final")
-    values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, console)
+    about = console if config.get("progress", {}) is not None else Console(quiet=True)
+    if run.grid is not None:
+        with shown(model, about):
+            run.grid.draw(run.trainer, model, "final")
+            run.grid.draw_traversals(run.trainer, model, "final")
+    values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, about)
     final = records(values, config.seed, about_checkpoint(model, config, folder, "best"))
     folder.add_metrics(final)
     return final

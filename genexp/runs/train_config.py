@@ -13,17 +13,18 @@ from genexp.ranges import at_least, inside, positive
 from genexp.record.annotations import LARGEST
 from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
-from genexp.record.instantiate import check_targets
+from genexp.record.instantiate import check_targets, rename_lightning
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
+from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
-from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
-from genexp.runs.wandb_settings import check_wandb
+from genexp.runs.logger_settings import check_loggers, check_packages
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Evaluation, Run, count, section
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-OBJECTS = ("model", "trainer", "metrics", "monitors")
+OBJECTS = ("model", "trainer", "callbacks", "metrics", "monitors")
 """Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
@@ -87,6 +88,7 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key and what would be right.
     """
+    rename_lightning(config)
     resolved = plain(config)
     if key := find_secret(resolved):
         raise ConfigError(
@@ -94,11 +96,15 @@ def check(config: DictConfig) -> None:
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
     section(Run, _without_variables(config, resolved), "")
+    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
-    section(Samples, resolved["samples"], "samples")
+    for name, make in OPTIONAL.items():
+        if resolved.get(name) is not None:
+            section(make, resolved[name], name)
+    check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
@@ -108,7 +114,7 @@ def check(config: DictConfig) -> None:
         check_arguments(config, key)
     if config.published is not None:
         check_published(config.published, "published")
-    check_wandb(resolved["logger"])
+    check_loggers(resolved["logger"])
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -209,10 +215,10 @@ def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_ima
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def logging_of(config: DictConfig) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The settings of the W&B logger, or None without one; and what it records: the resolved config without them."""
+def logging_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the loggers by name, and what these record: the resolved config without them."""
     record = OmegaConf.to_container(config, resolve=True)
-    settings = record.pop("logger")["wandb"]
-    if settings is not None:
-        settings["group"] = settings["group"] or config.group
-    return settings, record
+    loggers = record.pop("logger", None) or {}
+    if (wandb := loggers.get("wandb")) is not None:
+        wandb["group"] = wandb["group"] or config.group
+    return loggers, record

@@ -12,7 +12,6 @@ FREE = (
     "num_nodes",
     "precision",
     "sync_batchnorm",
-    "callbacks",
     "deterministic",
     "benchmark",
     "inference_mode",
@@ -25,6 +24,7 @@ VALIDATION = "every validation is of the whole split, since it chooses the best 
 EVALUATION = "metrics and evaluation say what is computed, and of how much"
 REFUSED = {
     "logger": "use logger=...",
+    "callbacks": "use callbacks=..., e.g. callbacks=[lr_monitor,rich_summary], or '+callbacks.mine={_target_: mymodule.Mine}'",
     "fast_dev_run": "use training.max_steps, e.g. 1",
     "max_epochs": "use training.max_epochs",
     "min_epochs": END,
@@ -79,6 +79,3 @@ def check_arguments(settings: Mapping[str, Any]) -> None:
             f"trainer.profiler={profiler}: must say where it writes, e.g. "
             "{_target_: pytorch_lightning.profilers.SimpleProfiler, dirpath: ., filename: profile}, or null"
         )
-    callbacks = settings.get("callbacks")
-    if not isinstance(callbacks, list | None):
-        raise ConfigError(f"trainer.callbacks={callbacks}: must be a list of them, or null")

@@ -23,7 +23,7 @@ from genexp.runs.sampling.files import check_options, save
 from genexp.runs.sampling.latent_points import latent, name_of
 from genexp.runs.sampling.nearest_examples import neighbours
 from genexp.runs.sampling.request import Request
-from genexp.runs.trainer import device_of
+from genexp.runs.trainer import device_of_run
 
 
 def sample(config: DictConfig, console: Console) -> None:
@@ -47,7 +47,9 @@ def sample(config: DictConfig, console: Console) -> None:
     trained = folder.config()
     check_targets(trained, extra)
     find_data(trained, folder, config.data.root, console)
-    model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
+    model = load_model(folder, trained, config.checkpoint, extra).to(
+        device_of_run(config.trainer.accelerator, trained, console)
+    )
     output = folder.samples / f"{what}-{config.checkpoint}-seed{config.seed}"
     output = Path(config.output) if config.output else output
     torch.manual_seed(key(config.seed, "sample"))
