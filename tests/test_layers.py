@@ -26,9 +26,11 @@ BELOW = {
     "tracking": {"reports", "record", *MODELS},
     "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
     "sweeps": {"runs", "reports", "record", "families"},
+    "catalogue": {"runs", "reports", "record"},
     # genexp/*.py
     "": {
         "cli",
+        "catalogue",
         "task",
         "sweeps",
         "runs",
