@@ -215,7 +215,12 @@ def _compare(arguments: list[str]) -> None:
     )
     parser.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
     parser.add_argument("--metrics", default="", help="show the keys that contain one of these, comma-separated")
-    parser.add_argument("--csv", metavar="FILE", help="write the table as CSV too")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write the values as numbers too, a line for each configuration and metric: value, standard error, kind, protocol",
+    )
+    parser.add_argument("--json", metavar="FILE", help="the same as JSON")
     parser.add_argument(
         "--plot",
         metavar="PLOT",
@@ -229,9 +234,10 @@ def _compare(arguments: list[str]) -> None:
 
         plot(options.folder, options.plot, options.output, console())
         return
-    from genexp.reports.comparison import compare
+    from genexp.reports.comparison_table import compare
 
-    compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())
+    files = {f"--{kind}": file for kind in ("csv", "json") if (file := getattr(options, kind)) is not None}
+    compare(options.folder, [m for m in options.metrics.split(",") if m], files, console())
 
 
 def _wandb(arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 
-from genexp.callbacks.pictures import hand_over
+from genexp.callbacks.hand_over import hand_over
 from genexp.families.base import GenerativeModule
 
 NEAR = 0.5

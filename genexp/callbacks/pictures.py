@@ -1,4 +1,4 @@
-"""Samples as pictures, and pictures for the loggers."""
+"""Samples as pictures."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from pytorch_lightning import Trainer
 from torch import Tensor
-
-from genexp.families.base import GenerativeModule
 
 
 def picture(x: Tensor, levels: int | None, path: Path, columns: int | None = None) -> bool:
@@ -62,14 +59,6 @@ def labelled_grid(
     for i, name in enumerate(rows or ()):
         draw.text((left - 6, 20 + (i + 0.5) * height), name, "black", font, anchor="rm")
     canvas.save(path)
-
-
-def hand_over(trainer: Trainer, model: GenerativeModule, key: str, path: Path) -> None:
-    """Give a picture to the loggers that take some, with the images seen as its caption."""
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_image"):  # Lightning gives it to some loggers only
-            caption = f"{model.images_seen:,} images"
-            logger.log_image(key=key, images=[str(path)], step=model.steps, caption=[caption])
 
 
 def _grid(x: Tensor, levels: int, columns: int) -> Image.Image:

@@ -6,9 +6,10 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from genexp.callbacks.hand_over import hand_over, hand_over_sounds
 from genexp.callbacks.latent_tables import interpolations, prior_interpolations, symmetric_values, traversals, usage
-from genexp.callbacks.pictures import hand_over, picture
-from genexp.callbacks.sounds import hand_over_sounds, sounds
+from genexp.callbacks.pictures import picture
+from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentDecoder, LatentVariables, Reconstruction
 from genexp.probability.latent.interpolation import slerp

@@ -1,17 +1,12 @@
-"""Samples of sound as WAV files and as waveforms with their spectrograms, and both for the loggers."""
+"""Samples of sound as WAV files and as waveforms with their spectrograms."""
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from pytorch_lightning import Trainer
 from torch import Tensor
 
-from genexp.families.base import GenerativeModule
 from genexp.probability.quantize import mu_law_waveform
-from genexp.terminal import Terminal
 
 ROWS = 8
 """Clips in a picture, at most."""
@@ -51,29 +46,6 @@ def sounds(x: Tensor, y: Tensor | None, levels: int, sample_rate: int, path: Pat
         written.append(path.with_name("-".join(part for part in (path.name, str(i), title) if part) + ".wav"))
         wavfile.write(written[-1], sample_rate, (waveform * (2**15 - 1)).round().to(torch.int16).numpy())
     return written
-
-
-def hand_over_sounds(trainer: Trainer, model: GenerativeModule, key: str, paths: Sequence[Path]) -> None:
-    """Give WAV files to the loggers that take some, with the images seen and the name as their captions.
-
-    W&B takes them only where soundfile is installed; otherwise that is said, once."""
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_audio") and _has_soundfile():  # Lightning gives it to some loggers only
-            captions = [f"{model.images_seen:,} images, {path.stem}" for path in paths]
-            logger.log_audio(key=key, audios=[str(path) for path in paths], step=model.steps, caption=captions)
-
-
-@cache
-def _has_soundfile() -> bool:
-    if find_spec("soundfile") is not None:
-        return True
-    Terminal(stderr=True).print(
-        "  sounds are not logged: Weights & Biases needs soundfile for them, pip install genexp[sound]; the files are in "
-        "the run's folder",
-        style="dim",
-        soft_wrap=True,
-    )
-    return False
 
 
 def decibels(waveform: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from scipy.io import wavfile
 
-from genexp.callbacks.sounds import ROWS, _has_soundfile, decibels, hand_over_sounds, sounds
+from genexp.callbacks.hand_over import _has_soundfile, hand_over_sounds
+from genexp.callbacks.sounds import ROWS, decibels, sounds
 from genexp.data import fsdd
 from genexp.probability.quantize import mu_law_codes, mu_law_waveform
 from genexp.tracking.wandb_files import parts, read
@@ -129,7 +130,7 @@ def test_loggers_that_take_no_sound_are_passed_over(tmp_path, monkeypatch, capsy
         "caption": ["1,500 images, final-0"],
     }
     Trainer.loggers[1].given = None
-    monkeypatch.setattr("genexp.callbacks.sounds.find_spec", lambda name: None)
+    monkeypatch.setattr("genexp.callbacks.hand_over.find_spec", lambda name: None)
     _has_soundfile.cache_clear()
     for _ in range(2):
         hand_over_sounds(Trainer(), Model(), "samples_audio", [tmp_path / "final-0.wav"])
