@@ -11,8 +11,9 @@ from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
 from genexp.runs.first_stage import insert
 from genexp.runs.hydra_errors import explain
+from genexp.runs.logger_settings import check_recorded
 from genexp.runs.recorded_data import find_data
-from genexp.runs.train_config import check
+from genexp.runs.train_config import check, plain
 
 
 def resume(path: str, overrides: Sequence[str], console: Console) -> None:
@@ -27,7 +28,7 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, or an override cannot be applied.
     """
     folder = RunFolder.existing(path)
-    config = _distrusted(folder)
+    config = _distrusted(folder, overrides)
     override(config, overrides)
     config.resume = True
     OmegaConf.update(config, "trial", None, force_add=True)  # only its sweep decides about a trial
@@ -46,7 +47,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, the new folder is not free, or an override cannot be applied.
     """
     original = RunFolder.existing(path)
-    config = _distrusted(original)
+    config = _distrusted(original, overrides)
     OmegaConf.update(config, "name", f"{config.name}-repeated")
     OmegaConf.update(config, "group", None, force_add=True)
     override(config, overrides)
@@ -63,10 +64,12 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         console.print(f"  {key}: {before[key]:.7g}, repeated {after.get(key, float('nan')):.7g}", highlight=False)
 
 
-def _distrusted(folder: RunFolder) -> DictConfig:
-    """The config of a folder, which somebody else may have made: what it allows itself does not count."""
+def _distrusted(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
+    """The config of a folder, which somebody else may have made: what it allows itself does not count, nor where its loggers
+    would write."""
     config = folder.config()
     OmegaConf.update(config, "allow_targets", [])
+    check_recorded(plain(config).get("logger") or {}, overrides, str(folder.path))
     return config
 
 
@@ -109,7 +112,9 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
             if item.is_sweep_override() or item.is_delete() or item.package is not None:
                 raise ConfigError(f"{item.input_line}: a run in a folder takes key=value only")
             key, value = item.key_or_group, item.value()
-            if isinstance(value, str) and OmegaConf.is_dict(OmegaConf.select(config, key)):
+            if isinstance(value, str | list) and OmegaConf.is_dict(
+                OmegaConf.select(config, key)
+            ):  # also several loggers
                 with initialize_config_module("genexp.conf", version_base="1.3"):
                     value = compose("train", overrides=[item.input_line])[key]
             elif not item.is_add() and OmegaConf.select(config, key, default=...) is ...:

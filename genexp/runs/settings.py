@@ -66,7 +66,7 @@ class Run:
     data: dict[str, Any]
     model: dict[str, Any]
     trainer: dict[str, Any]
-    logger: dict[str, Any]
+    logger: dict[str, Any] | None = None
     metrics: dict[str, Any] | list[str] | None = None
     monitors: dict[str, Any] | list[str] | None = None
 

@@ -94,11 +94,16 @@ class Adapter:
 
 
 class InFolders(Adapter):
-    """For those that make a folder of their own below one of name and version: theirs has neither by default, so that a
-    continued run goes on in it."""
+    """For those that number their folders: by default the run's is the same whenever it is continued."""
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
-        return {**super().usual(given, earlier, images), "name": "", "version": ""}
+        return {**super().usual(given, earlier, images), "name": self._name_in(given), "version": ""}
+
+    def _name_in(self, given: Mapping[str, Any]) -> str:
+        """Below a folder that the settings name, which may be that of many runs, each has one of its own."""
+        if "save_dir" not in given:
+            return ""
+        return str(self.folder.relative_to(STORE) if self.folder.is_relative_to(STORE) else self.folder.name)
 
 
 class Csv(InFolders):
