@@ -5,6 +5,7 @@ Nothing heavy is imported here: which adapter a logger needs is read from the so
 
 import csv
 import fcntl
+import logging
 import os
 import re
 import warnings
@@ -175,6 +176,7 @@ class Mlflow(Adapter):
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         own: dict[str, Any] = {"run_id": earlier["run_id"]} if "run_id" in earlier else {}
         if "save_dir" in given or "tracking_uri" in given:
             return own
@@ -222,6 +224,9 @@ class Aim(Adapter):
         return {**own, "repo": str(Path(STORE).absolute())}
 
     def begin(self, logger: Any, record: Mapping[str, Any], images: int) -> dict[str, Any]:
+        # Lightning ends the logger after the training, and for the final pictures Aim opens the run again: a lock of its own
+        # that nobody holds any more is worth no warning
+        logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
         with _alone(Path(STORE) / ".aim.lock"):
             run = logger.experiment
         run["hparams"] = dict(record)
