@@ -99,7 +99,7 @@ def check(config: DictConfig) -> None:
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
     section(Run, _without_variables(config, resolved), "")
-    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
+    check_packages(resolved.get("logger"))  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
@@ -120,7 +120,7 @@ def check(config: DictConfig) -> None:
         check_arguments(config, key)
     if config.published is not None:
         check_published(config.published, "published")
-    check_loggers(resolved["logger"])
+    check_loggers(resolved.get("logger"))
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
