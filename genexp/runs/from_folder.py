@@ -14,7 +14,7 @@ from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
 from genexp.record.instantiate import CONFIG_DIR
 from genexp.runs.first_stage import insert
-from genexp.runs.hydra_errors import explain
+from genexp.runs.hydra_errors import explain, foreign
 from genexp.runs.logger_settings import check_recorded
 from genexp.runs.recorded_data import find_data
 from genexp.runs.train_config import check, plain
@@ -91,7 +91,9 @@ def _train(
 ) -> None:
     find_data(config, source, None, console)
     insert(config)
-    check(config)
+    recorded = source.config()
+    sizes = [OmegaConf.select(recorded, f"{key}.batch_size") for key in ("data", "training")]
+    check(config, is_apart=sizes[0] != sizes[1] and not any("data.batch_size=" in word for word in overrides))
     from genexp.runs.train import train
 
     train(config, folder, [*source.overrides(), *overrides], source.choices(), console)
@@ -144,7 +146,9 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
                 continue
             if not item.is_add() and OmegaConf.select(config, key, default=...) is ...:
                 keys = list(flatten(OmegaConf.to_container(config)))
-                raise ConfigError(f"{key} is not in the config of this run.{nearest(key, keys)}")
+                raise ConfigError(
+                    foreign(key, list(overrides), keys) or f"{key} is not in the config of this run.{nearest(key, keys)}"
+                )
             OmegaConf.update(config, key, value, merge=False, force_add=item.is_add())
     except HydraException as error:
         raise ConfigError(explain(error, "train", list(overrides))) from error
