@@ -25,7 +25,7 @@ from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
-from genexp.runs.train_config import Training
+from genexp.runs.train_config import Training, planned_images
 
 
 @dataclass
@@ -90,7 +90,8 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
             trial = None
     _check_watched(training, trial, monitoring)
     trainers.apply(training, model)
-    grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
+    planned = planned_images(vars(training), model.batches_per_step, data.size("train"))
+    grid = SampleGrid(folder, config.samples.n, config.samples.every_images, planned, config.seed)
     callbacks, checkpoints = make_callbacks(
         training,
         model,

@@ -71,7 +71,7 @@ def make_callbacks(
         History(folder.history, training.log_every_steps, finite, collapse and collapse.look),
         RunProgress(console, folder.path.name[:40], total, every_seconds=10),
         grid,
-        Curves(folder.history, folder.path / "curves.png"),
+        Curves(folder),
     ]
     if collapse is not None:
         callbacks.append(collapse)
