@@ -18,6 +18,9 @@ genexp: config-driven experiments for generative models.
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
   genexp wandb ...       export W&B files without a server; save a W&B workspace that compares runs
   genexp published       published numbers, and what was reproduced of them
+  genexp list ...        what there is to choose: models, data, metrics, experiments ...
+  genexp info ...        one of them: its keys and what they mean, what fits it, its paper
+  genexp completion ...  completion of commands for bash, zsh and fish
 
 Examples
   genexp train                                             MADE on 4,000 real digits, no network needed
@@ -35,6 +38,9 @@ COMPOSED = ("train", "evaluate", "sample")
 def main() -> None:
     """Entry point of the console script."""
     try:
+        if sys.argv[1:3] == ["completion", "--answer"]:  # a person waits at the prompt
+            _completion(sys.argv[2:])
+            return
         from genexp.sweeps.process import die_with_parent
         from genexp.terminal import lasting_streams
 
@@ -54,10 +60,8 @@ def end_interrupted() -> NoReturn:
     sys.exit(130)
 
 
-def _main() -> None:
-    from genexp.record.errors import ConfigError
-
-    verbs: dict[str, Callable[[list[str]], None]] = {
+def _verbs() -> dict[str, Callable[[list[str]], None]]:
+    return {
         "train": _train_verb,
         "repeat": _repeat,
         "evaluate": lambda rest: _hydra("evaluate", rest),
@@ -65,9 +69,17 @@ def _main() -> None:
         "compare": _compare,
         "wandb": _wandb,
         "published": _published,
+        "list": _list,
+        "info": _info,
+        "completion": _completion,
     }
+
+
+def _main() -> None:
+    from genexp.record.errors import ConfigError
+
     try:
-        _run(sys.argv[1:], verbs)
+        _run(sys.argv[1:], _verbs())
     except ConfigError as error:
         _fail(str(error), 2)
     except Exception as error:
@@ -260,3 +272,43 @@ def _published(arguments: list[str]) -> None:
     from genexp.reports.ledger import published
 
     published(options.config_dir, console())
+
+
+def _list(arguments: list[str]) -> None:
+    from genexp.catalogue.listing import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
+
+
+def _info(arguments: list[str]) -> None:
+    from genexp.catalogue.information import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
+
+
+def _completion(arguments: list[str]) -> None:
+    import re
+
+    from genexp.catalogue.shells import main
+
+    verbs = dict.fromkeys(_verbs(), "") | dict(re.findall(r"^  genexp (\w+) (?:\.\.\.)? +(.*)$", HELP, re.MULTILINE))
+    main(arguments, verbs, _flags)
+
+
+def _flags(verb: str) -> list[str]:
+    """The options of a verb; those that its own help names, and the verbs within it."""
+    import io
+    from contextlib import redirect_stdout, suppress
+
+    if verb in COMPOSED:
+        from genexp.command_line import SWITCHES, WITH_OPTIONAL_VALUE, WITH_VALUE
+
+        return [option for option in (*WITH_VALUE, *WITH_OPTIONAL_VALUE, *SWITCHES) if option.startswith("--")]
+    from genexp.catalogue.shells import flags_in
+
+    text = io.StringIO()
+    with redirect_stdout(text), suppress(SystemExit):
+        _verbs()[verb](["--help"])
+    return flags_in(text.getvalue())

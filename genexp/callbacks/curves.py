@@ -19,7 +19,7 @@ NEAR = 0.5
 DECADES = 100
 """Largest over smallest value, both above 0, from which on the axis of a panel is logarithmic."""
 PARTS = {"train": ("training", COLOURS[0], ""), "val": ("validation", COLOURS[1], ".")}
-"""By the part of a metric's name: what the legend calls it, its colour and its marker."""
+"""What is drawn of a history, by how a metric's name begins: what the legend calls it, its colour and its marker."""
 
 Panels = dict[str, dict[str, dict[int, float]]]
 """By quantity and part, the value for so many images."""
@@ -30,10 +30,18 @@ class Curves(Callback):
 
     Args:
         folder: of the run.
+        every_images: training images between two drawings while training goes on; looked at after each validation. None draws
+            at the end only.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder, self.path = folder, folder.path / "curves.png"
+    def __init__(self, folder: RunFolder, every_images: int | None = None) -> None:
+        self.folder, self.path, self.every = folder, folder.path / "curves.png", every_images
+        self._next = every_images or 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        if self.every is not None and pl_module.images_seen >= self._next:
+            self._next = (pl_module.images_seen // self.every + 1) * self.every
+            self.on_fit_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
         if not trainer.is_global_zero:
@@ -98,7 +106,9 @@ def _panels(history: Path) -> tuple[Panels, list[str]]:
     with open(history, newline="") as file:
         for row in csv.DictReader(file):
             part, _, quantity = row["metric"].partition("/")
-            if math.isfinite(float(row["value"])):
+            if part in PARTS and math.isfinite(
+                float(row["value"])
+            ):  # and not what other callbacks log, device by device
                 panels[quantity][part][int(row["images"])] = float(row["value"])
     values = {quantity: {v for own in parts.values() for v in own.values()} for quantity, parts in panels.items()}
     constant = [f"{quantity} {min(found):g}" for quantity, found in values.items() if len(found) == 1]
@@ -110,7 +120,7 @@ def _draw(axes: Any, parts: Mapping[str, Mapping[int, float]], line: tuple[float
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for part, values in parts.items():
-        label, colour, marker = PARTS.get(part, (part, COLOURS[2], ""))
+        label, colour, marker = PARTS[part]
         width = 1.5 if marker else 1.0
         points = zip(*sorted(values.items()), strict=True)
         axes.plot(*points, label=label, color=colour, marker=marker, linewidth=width)

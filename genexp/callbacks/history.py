@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from genexp.callbacks.finite import Finite, TrainingDiverged
+from genexp.callbacks.hand_over import hand_over_values
 from genexp.families.base import GenerativeModule
 from genexp.record.provenance import naming, write_atomically
 from genexp.record.schema import COLUMNS
@@ -20,7 +21,8 @@ from genexp.record.small_files import read_history
 
 
 class History(Callback):
-    """Writes one row per metric: training losses as means over ``log_every_steps`` steps, validation metrics as they come.
+    """Writes one row per metric: training losses as means over ``log_every_steps`` steps and the learning rate after them,
+    validation metrics as they come.
 
     The file is line-buffered, so that what was logged survives whatever ends the process. The losses are summed on their
     device and read only when they are logged. A value of a validation that is not finite ends the run.
@@ -45,6 +47,7 @@ class History(Callback):
         self._steps = self._batches = 0
         self._started = time.monotonic()
         self._file: Any = None
+        self._where: tuple[Trainer, GenerativeModule] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"steps": self._steps, "batches": self._batches}
@@ -55,6 +58,7 @@ class History(Callback):
         self._started = time.monotonic() - state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        self._where = trainer, pl_module
         if trainer.is_global_zero:
             rows = self._rows_until(pl_module.images_seen)
             text = io.StringIO(newline="")
@@ -106,23 +110,37 @@ class History(Callback):
             reduced = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
             means = dict(zip(self._sums, reduced.tolist(), strict=True))
             self._sums, self._steps, self._batches = {}, 0, 0
-            self._write(trainer, pl_module, {f"train/{name}": value for name, value in means.items()})
+            values = {f"train/{name}": value for name, value in means.items()}
+            self._write(trainer, pl_module, values | learning_rates(trainer, pl_module))
             if self.look is not None:
                 self.look(means, pl_module.images_seen)
 
-    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+    def add(self, values: Mapping[str, float]) -> None:
+        """Write a row for each value, as of now; nothing before the training and after it."""
+        if self._file is None:
+            return
+        trainer, model = self._where
         seconds = round(time.monotonic() - self._started, 2)
-        if self._file is not None:
-            writer = csv.writer(self._file)
-            with naming(self.path):
-                for name, value in values.items():
-                    row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
-                    writer.writerow(row)
-        for logger in trainer.loggers:
-            logger.log_metrics({**values, "images": model.images_seen}, step=model.steps)
+        writer = csv.writer(self._file)
+        with naming(self.path):
+            for name, value in values.items():
+                row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
+                writer.writerow(row)
+
+    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+        self.add(values)
+        hand_over_values(trainer, model, values)
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingDiverged(
                     f"{name} is {value} at step {model.steps} ({model.images_seen:,} images): training has diverged; "
                     "try a smaller learning rate or training.gradient_clip_norm"
                 )
+
+
+def learning_rates(trainer: Trainer, model: GenerativeModule) -> dict[str, float]:
+    """``train/lr``, or ``train/lr_<player>`` of a family that steps several optimizers: the rate that each has now, of its
+    first group of parameters."""
+    names = [f"train/lr_{player}" for player in model.players] or ["train/lr"]
+    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers)
+    return {name: float(rate) for name, rate in zip(names, rates, strict=False)}

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,6 +128,17 @@ class RunFolder:
         except ValueError:  # a path with a character that no path can have
             return False
 
+    def debug(self) -> str | None:
+        """The kind of debug run that it holds, whose values are no results; None of an ordinary run."""
+        return self.status().get("debug")
+
+    def clear(self) -> None:
+        """Remove all that a run has written; what others put there stays."""
+        for name in (".hydra", "checkpoints", "samples", "wandb"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("status.json", "metrics.csv", "metrics.json", "curves.png", "profile.txt", "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+
     def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str], **entries: Any) -> None:
         """Record what is about to run, and with what.
 
@@ -202,7 +214,8 @@ class RunFolder:
         return small_files.read_status(self.path / "status.json")
 
     def state(self) -> str:
-        """``running``, ``done``, ``pruned``, ``failed`` or ``interrupted``, as the run said; ``killed`` or ``lost`` where its
+        """``running``, ``done``, ``pruned``, ``failed``, ``interrupted``, or ``debug`` of a debug run that is
+        done, as the run said; ``killed`` or ``lost`` where its
         process ended without a word (:func:`genexp.record.owner.fate`); ``unknown`` where there is no status."""
         status = self.status()
         state = status.get("state", "unknown")

@@ -60,8 +60,10 @@ STATUS = {
     "git": ENTRIES,
     "git_here": ENTRIES,
     "wandb": ENTRIES,
+    "loggers": ENTRIES,
     "data_checksums": ENTRIES,
     "resumed": LIST,
+    "parameters": COUNT,
     "minutes": FINITE,
     "job_seconds": FINITE,
 }

@@ -13,17 +13,19 @@ from genexp.ranges import at_least, inside, positive
 from genexp.record.annotations import LARGEST
 from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
-from genexp.record.instantiate import check_targets
+from genexp.record.instantiate import check_targets, rename_lightning
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
+from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
-from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
-from genexp.runs.wandb_settings import check_wandb
+from genexp.runs.initial_weights import initial_weights
+from genexp.runs.logger_settings import check_loggers, check_packages
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-OBJECTS = ("model", "trainer", "metrics", "monitors")
+OBJECTS = ("model", "trainer", "callbacks", "metrics", "monitors")
 """Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
@@ -47,6 +49,7 @@ class Training:
     checkpoint_every_minutes: float
     ema_decay: float | None
     ema_half_life_images: float | None
+    initial_weights: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
@@ -65,6 +68,7 @@ class Training:
                 positive(hint=", or null", **{f"gradient_clip_norm.{name}".rstrip("."): value})
         if self.collapse is not None:
             _check_collapse(self.collapse)
+        initial_weights(self.initial_weights)
 
     @classmethod
     def of(cls, config: DictConfig) -> "Training":
@@ -87,6 +91,7 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key and what would be right.
     """
+    rename_lightning(config)
     resolved = plain(config)
     if key := find_secret(resolved):
         raise ConfigError(
@@ -94,11 +99,18 @@ def check(config: DictConfig) -> None:
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
     section(Run, _without_variables(config, resolved), "")
+    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
-    section(Samples, resolved["samples"], "samples")
+    if not config.resume and (begin := initial_weights(training.initial_weights)) is not None:
+        begin.path()  # refused if it is not there
+    for name, make in OPTIONAL.items():
+        if resolved.get(name) is not None:
+            section(make, resolved[name], name)
+    check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
+    _check_debug(resolved)
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
@@ -108,7 +120,7 @@ def check(config: DictConfig) -> None:
         check_arguments(config, key)
     if config.published is not None:
         check_published(config.published, "published")
-    check_wandb(resolved["logger"])
+    check_loggers(resolved["logger"])
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -132,6 +144,14 @@ def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[
     text = OmegaConf.to_yaml(config) if unknown else ""
     variables = [name for name in unknown if f"${{{name}}}" in text or f"${{{name}." in text]
     return {name: value for name, value in resolved.items() if name not in variables}
+
+
+def _check_debug(resolved: Mapping[str, Any]) -> None:
+    if resolved.get("debug") is None:
+        return
+    section(Debug, resolved["debug"], "debug")
+    if resolved["trial"] is not None:
+        raise ConfigError("debug: a study needs results, and a debug run is none; leave debug out, or the study")
 
 
 def _check_training(training: Training) -> None:
@@ -209,10 +229,10 @@ def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_ima
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def logging_of(config: DictConfig) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The settings of the W&B logger, or None without one; and what it records: the resolved config without them."""
+def logging_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the loggers by name, and what these record: the resolved config without them."""
     record = OmegaConf.to_container(config, resolve=True)
-    settings = record.pop("logger")["wandb"]
-    if settings is not None:
-        settings["group"] = settings["group"] or config.group
-    return settings, record
+    loggers = record.pop("logger", None) or {}
+    if (wandb := loggers.get("wandb")) is not None:
+        wandb["group"] = wandb["group"] or config.group
+    return loggers, record

@@ -21,7 +21,7 @@ from genexp.runs.sampling.latent_points import latent
 from genexp.runs.sampling.output import Output
 from genexp.runs.sampling.request import Request
 from genexp.runs.sampling.whole import draw_whole
-from genexp.runs.trainer import device_of
+from genexp.runs.trainer import device_of_run
 
 
 def sample(config: DictConfig, console: Console) -> None:
@@ -42,7 +42,7 @@ def sample(config: DictConfig, console: Console) -> None:
     trained = folder.config()
     check_targets(trained, extra)
     find_data(trained, folder, config.data.root, console)
-    device = device_of(config.trainer.accelerator)
+    device = device_of_run(config.trainer.accelerator, trained, console)
     try:
         data = instantiate(trained, "data", extra)
         check_format(request.format, data.name, data.shape, data.levels, data.sample_rate)
