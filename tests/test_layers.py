@@ -43,7 +43,7 @@ BELOW = {
         "hydra_words",
     },
 }
-FOR_ALL = {"__version__", "ranges", "terminal"}
+FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},

@@ -30,7 +30,7 @@ from genexp.runs.debug import debug_of, epoch_images, limits, take_few
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
 from genexp.runs.settings import OPTIONAL, section
-from genexp.runs.train_config import Training
+from genexp.runs.train_config import Training, planned_images
 from genexp.runs.user_callbacks import make_user_callbacks
 
 
@@ -102,7 +102,8 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainers.apply(training, model)
     sections = {name: _section(config, name, make) for name, make in OPTIONAL.items()}
     samples = sections.pop("samples")
-    grid = SampleGrid(folder.samples, **asdict(samples), seed=config.seed) if samples is not None else None
+    planned = planned_images(vars(training), model.batches_per_step, epoch_images(debug, data, trainer.world_size))
+    grid = SampleGrid(folder, **asdict(samples), planned=planned, seed=config.seed) if samples is not None else None
     users = make_user_callbacks(config, folder, trainer.strategy.root_device)
     callbacks, checkpoints, history = make_callbacks(
         training,

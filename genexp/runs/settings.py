@@ -86,11 +86,11 @@ class Samples:
     """The grids of samples of a run."""
 
     n: int
-    every_images: int | None
+    every_images: int | Literal["auto"] | None
 
     def __post_init__(self) -> None:
         count(1, n=self.n)
-        if self.every_images is not None:
+        if isinstance(self.every_images, int):
             count(1, every_images=self.every_images)
 
 
