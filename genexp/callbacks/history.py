@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from genexp.callbacks.finite import Finite, TrainingDiverged
+from genexp.callbacks.hand_over import hand_over_values
 from genexp.families.base import GenerativeModule
 from genexp.record.provenance import naming, write_atomically
 from genexp.record.schema import COLUMNS
@@ -21,7 +21,8 @@ from genexp.record.small_files import read_history
 
 
 class History(Callback):
-    """Writes one row per metric: training losses as means over ``log_every_steps`` steps, validation metrics as they come.
+    """Writes one row per metric: training losses as means over ``log_every_steps`` steps and the learning rate after them,
+    validation metrics as they come.
 
     The file is line-buffered, so that what was logged survives whatever ends the process. The losses are summed on their
     device and read only when they are logged. A value of a validation that is not finite ends the run.
@@ -109,7 +110,8 @@ class History(Callback):
             reduced = trainer.strategy.reduce(torch.stack(list(self._sums.values())) / self._batches, reduce_op="mean")
             means = dict(zip(self._sums, reduced.tolist(), strict=True))
             self._sums, self._steps, self._batches = {}, 0, 0
-            self._write(trainer, pl_module, {f"train/{name}": value for name, value in means.items()})
+            values = {f"train/{name}": value for name, value in means.items()}
+            self._write(trainer, pl_module, values | learning_rates(trainer, pl_module))
             if self.look is not None:
                 self.look(means, pl_module.images_seen)
 
@@ -127,10 +129,7 @@ class History(Callback):
 
     def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
         self.add(values)
-        for logger in trainer.loggers:
-            if isinstance(logger, HistoryLogger):  # it would write them here once more
-                continue
-            logger.log_metrics({**values, "images": model.images_seen}, step=model.steps)
+        hand_over_values(trainer, model, values)
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingDiverged(
@@ -139,35 +138,9 @@ class History(Callback):
                 )
 
 
-class HistoryLogger(Logger):
-    """Writes into ``metrics.csv`` what Lightning gives its loggers: the values of ``log`` in a callback, and those of callbacks
-    that ask for a logger themselves. Without one all that would be lost, or refused, in a run that has no other logger.
-
-    Args:
-        history: of the run.
-        folder: of the run, where a callback that asks the logger for a place may write.
-    """
-
-    def __init__(self, history: History, folder: Path) -> None:
-        super().__init__()
-        self.history, self.folder = history, folder
-
-    @property
-    def name(self) -> str:
-        return "history"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.folder)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The config is in the folder already."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """A row for each value but those of validations, which the history has anyway."""
-        own = {name: float(value) for name, value in metrics.items() if name != "epoch" and not name.startswith("val/")}
-        self.history.add(own)
+def learning_rates(trainer: Trainer, model: GenerativeModule) -> dict[str, float]:
+    """``train/lr``, or ``train/lr_<player>`` of a family that steps several optimizers: the rate that each has now, of its
+    first group of parameters."""
+    names = [f"train/lr_{player}" for player in model.players] or ["train/lr"]
+    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers)
+    return {name: float(rate) for name, rate in zip(names, rates, strict=False)}

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from genexp import __version__
+from genexp.plot_style import DOT
 from genexp.record import small_files
 from genexp.record.errors import ConfigError
 from genexp.record.interpolations import with_recorded
@@ -107,6 +108,14 @@ class RunFolder:
     def choices(self) -> dict[str, Any]:
         """The option of every config group."""
         return small_files.read_mapping(self.config_file.with_name("choices.yaml"))
+
+    def title(self, data: str) -> str:
+        """What a picture of the run is called: the model that was chosen, and the data.
+
+        Args:
+            data: name of the data.
+        """
+        return f"{self.choices().get('model', 'model')}{DOT}{data}"
 
     def overrides(self) -> list[str]:
         """What the config was composed with."""

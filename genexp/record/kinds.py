@@ -84,7 +84,10 @@ PLACES = {
         below=("pytorch_lightning.callbacks.progress.rich_progress.RichProgressBarTheme",),
         modules=("pytorch_lightning.callbacks",),
     ),
-    "logger": Place(takes="pytorch_lightning.loggers.wandb.WandbLogger", modules=("pytorch_lightning",)),
+    "logger": Place(
+        takes="pytorch_lightning.loggers.logger.Logger",
+        modules=("pytorch_lightning.loggers", "aim.sdk.adapters.pytorch_lightning"),
+    ),
     "hydra.sweeper.sampler": Place(takes="optuna.samplers._base.BaseSampler", modules=("optuna.samplers",)),
     "hydra.sweeper.pruner": Place(takes="optuna.pruners._base.BasePruner", modules=("optuna.pruners",)),
 }

@@ -61,9 +61,11 @@ STATUS = {
     "git": ENTRIES,
     "git_here": ENTRIES,
     "wandb": ENTRIES,
+    "loggers": ENTRIES,
     "data_checksums": ENTRIES,
     "initial_weights": ENTRIES,
     "resumed": LIST,
+    "parameters": COUNT,
     "minutes": FINITE,
     "job_seconds": FINITE,
 }

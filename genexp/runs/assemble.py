@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
-from genexp.callbacks.history import HistoryLogger
+from genexp.callbacks.history_logger import HistoryLogger
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
@@ -30,7 +30,7 @@ from genexp.runs.debug import debug_of, epoch_images, limits, take_few
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
 from genexp.runs.settings import OPTIONAL, section
-from genexp.runs.train_config import Training
+from genexp.runs.train_config import Training, planned_images
 from genexp.runs.user_callbacks import make_user_callbacks
 
 
@@ -102,7 +102,8 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainers.apply(training, model)
     sections = {name: _section(config, name, make) for name, make in OPTIONAL.items()}
     samples = sections.pop("samples")
-    grid = SampleGrid(folder.samples, **asdict(samples), seed=config.seed) if samples is not None else None
+    planned = planned_images(vars(training), model.batches_per_step, epoch_images(debug, data, trainer.world_size))
+    grid = SampleGrid(folder, **asdict(samples), planned=planned, seed=config.seed) if samples is not None else None
     users = make_user_callbacks(config, folder, trainer.strategy.root_device)
     callbacks, checkpoints, history = make_callbacks(
         training,
@@ -120,7 +121,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
         trial=trial,
     )
     trainer.callbacks.extend(callbacks)
-    loggers = [HistoryLogger(history, folder.path)] if users else []
+    loggers = [HistoryLogger(history.add, folder.path)] if users else []
     return Assembled(data, model, metrics, monitoring, trainer, checkpoints, grid, loggers, training)
 
 

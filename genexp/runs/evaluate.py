@@ -20,7 +20,7 @@ from genexp.runs.progress_bars import shown
 from genexp.runs.recorded_data import find_data, set_up, tell_changed
 from genexp.runs.train_config import logging_of
 from genexp.runs.trainer import device_of_run
-from genexp.tracking.wandb_logger import add_evaluation
+from genexp.tracking.loggers import add_evaluation
 
 
 def compute(

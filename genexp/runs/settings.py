@@ -67,7 +67,7 @@ class Run:
     data: dict[str, Any]
     model: dict[str, Any]
     trainer: dict[str, Any]
-    logger: dict[str, Any]
+    logger: dict[str, Any] | None = None
     curves: dict[str, Any] | None = field(default_factory=dict)
     progress: dict[str, Any] | None = field(default_factory=dict)
     callbacks: dict[str, Any] | None = None
@@ -86,11 +86,11 @@ class Samples:
     """The grids of samples of a run."""
 
     n: int
-    every_images: int | None
+    every_images: int | Literal["auto"] | None
 
     def __post_init__(self) -> None:
         count(1, n=self.n)
-        if self.every_images is not None:
+        if isinstance(self.every_images, int):
             count(1, every_images=self.every_images)
 
 

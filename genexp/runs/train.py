@@ -32,7 +32,7 @@ from genexp.runs.settings import Debug
 from genexp.runs.slurm import is_restarted, requeue
 from genexp.runs.train_config import logging_of
 from genexp.terminal import bold
-from genexp.tracking import wandb_logger
+from genexp.tracking.loggers import Tracking
 
 
 def train(
@@ -110,6 +110,7 @@ def _train(
     entries |= {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     entries["cwd"] = os.getcwd()
+    entries["parameters"] = sum(p.numel() for p in run.model.parameters())
     debug = debug_of(config)
     if debug is not None:
         entries["debug"] = debug.kind
@@ -129,19 +130,19 @@ def _train(
             line = f"  {folder.path} is done ({images:,} images); it is evaluated ({where})"
         console.print(line, highlight=False, soft_wrap=True)
     folder.begin(config, overrides, choices, **entries)
-    loggers: list[Any] = []
     failed = True
     minutes = before.get("minutes", 0.0)
-    settings, record = logging_of(config)
+    tracking = Tracking(*logging_of(config), folder, list(config.allow_targets), console)
     try:
-        loggers += wandb_logger.make_loggers(settings, record, folder, list(config.allow_targets), console)
-        wandb_logger.watch(loggers, run.model, settings and settings["watch"], run.training.log_every_steps)
+        tracking.begin(resumed[1]["images_seen"] if resumed else 0)
+        tracking.watch(run.model, run.training.log_every_steps)
+        run.trainer.callbacks.extend(tracking.callbacks)
         console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
         if begin is not None:
             console.print(f"  {initial_weights.describe(begin)}", highlight=False, markup=False, soft_wrap=True)
         started = time.monotonic()
         try:
-            fit(run, loggers, stop, resumed)
+            fit(run, tracking.loggers, stop, resumed)
         finally:
             minutes += (time.monotonic() - started) / 60
             with suppress(OSError):  # of a full disk what ended the training tells
@@ -175,10 +176,10 @@ def _train(
         failed = False
     except Exception as error:
         folder.settle("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        tracking.alert(f"{type(error).__name__}: {config.name}", f"{folder.path}: {error}")
         raise
     finally:
-        offline = wandb_logger.offline_part(settings, record, folder, list(config.allow_targets))
-        wandb_logger.finish(loggers, folder, failed, console, offline)
+        tracking.finish(failed)
 
 
 def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: RunFolder, console: Console) -> None:

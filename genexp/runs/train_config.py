@@ -19,9 +19,10 @@ from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
 from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
+from genexp.runs.foreign_keys import foreign, refuse_foreign
 from genexp.runs.initial_weights import initial_weights
+from genexp.runs.logger_settings import check_loggers, check_packages
 from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
-from genexp.runs.wandb_settings import check_wandb
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -85,8 +86,12 @@ class Training:
         return [getattr(self, name) for name in LIMITS]
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, is_apart: bool = False) -> None:
     """Refuse what can be seen to be wrong in the composed config of ``genexp train``, without heavy imports.
+
+    Args:
+        config: composed.
+        is_apart: whether batches may have another size than ``training`` says, as in a run of an earlier version.
 
     Raises:
         ConfigError: naming the key and what would be right.
@@ -98,7 +103,10 @@ def check(config: DictConfig) -> None:
             f"{key}: a config holds no secrets, since it is written to the run folder and logged; for W&B, set the "
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
-    section(Run, _without_variables(config, resolved), "")
+    top = _without_variables(config, resolved)
+    refuse_foreign([name for name in top if name not in Run.__dataclass_fields__], config)
+    section(Run, top, "")
+    check_packages(resolved.get("logger"))  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
@@ -115,11 +123,17 @@ def check(config: DictConfig) -> None:
     _check_trainer(resolved["trainer"])
     check_arguments(config, "data")
     _check_whole(resolved)
+    if not is_apart:
+        _check_batch_size(resolved)
     for key in OBJECTS:
-        check_arguments(config, key)
+        try:
+            check_arguments(config, key)
+        except ConfigError as error:
+            name = str(error).partition(": ")[0].partition("=")[0]
+            raise ConfigError(". ".join(filter(None, (str(error).rstrip("."), foreign(name, config))))) from error
     if config.published is not None:
         check_published(config.published, "published")
-    check_wandb(resolved["logger"])
+    check_loggers(resolved.get("logger"))
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -197,6 +211,16 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         )
 
 
+def _check_batch_size(config: Mapping[str, Any]) -> None:
+    """Refuse batches of another size than the record would tell."""
+    size = config["data"].get("batch_size", config["training"]["batch_size"])
+    if size != config["training"]["batch_size"]:
+        raise ConfigError(
+            f"data.batch_size={shown(size)}: must be training.batch_size={config['training']['batch_size']}; set that one, "
+            f"training.batch_size={shown(size)}"
+        )
+
+
 def _check_whole(config: Mapping[str, Any]) -> None:
     """Refuse what only shows where sections meet."""
     model, data = config["model"], config["data"]
@@ -228,10 +252,10 @@ def planned_images(training: Mapping[str, Any], batches_per_step: int, epoch_ima
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def logging_of(config: DictConfig) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The settings of the W&B logger, or None without one; and what it records: the resolved config without them."""
+def logging_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the loggers by name, and what these record: the resolved config without them."""
     record = OmegaConf.to_container(config, resolve=True)
-    settings = record.pop("logger")["wandb"]
-    if settings is not None:
-        settings["group"] = settings["group"] or config.group
-    return settings, record
+    loggers = record.pop("logger", None) or {}
+    if (wandb := loggers.get("wandb")) is not None:
+        wandb["group"] = wandb["group"] or config.group
+    return loggers, record

@@ -144,4 +144,4 @@ def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
             folder.path.rmdir()  # Hydra made it
     show([job], console)
     todo = [job] if job.action in ("run", "resume") else []
-    RemainingTime(todo, estimate(todo, folder.path.parent, True, os.environ), 1, console).announce()
+    RemainingTime(todo, estimate(todo, folder.path.parent, True, os.environ, console), 1, console).announce()

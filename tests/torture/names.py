@@ -53,7 +53,7 @@ def kinds() -> dict[str, tuple[type, ...]]:
         "metrics.x.part": (Metric, Extractor),
         "trainer": (pl.Trainer,),
         "trainer.part": (pl.Trainer, pl.Callback, Strategy, Profiler),
-        "logger.wandb": (pl.loggers.WandbLogger,),
+        "logger.x": (pl.loggers.Logger,),
     }
 
 

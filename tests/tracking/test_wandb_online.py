@@ -11,7 +11,7 @@ import pytest
 import wandb
 from wandb_stand_in import WandbStandIn
 
-from genexp.tracking.wandb_logger import obstacle
+from genexp.tracking.wandb_server import obstacle
 
 quiet_workspaces = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # as they are imported
 KEY = 2 * "0123456789abcdef" + "01234567"  # in parts, lest a run of changed code finds it in its own patch
