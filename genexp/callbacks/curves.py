@@ -106,9 +106,8 @@ def _panels(history: Path) -> tuple[Panels, list[str]]:
     with open(history, newline="") as file:
         for row in csv.DictReader(file):
             part, _, quantity = row["metric"].partition("/")
-            if part in PARTS and math.isfinite(
-                float(row["value"])
-            ):  # and not what other callbacks log, device by device
+            # not what other callbacks log, device by device
+            if part in PARTS and math.isfinite(float(row["value"])):
                 panels[quantity][part][int(row["images"])] = float(row["value"])
     values = {quantity: {v for own in parts.values() for v in own.values()} for quantity, parts in panels.items()}
     constant = [f"{quantity} {min(found):g}" for quantity, found in values.items() if len(found) == 1]
