@@ -26,6 +26,23 @@ class FirstCause(Callback):
         self.exception = exception
 
 
+class EpochEnd(Callback):
+    """For a run that continues after the last batch of an epoch. What it continues from was written after a validation, which
+    is due then whatever ``training.validate_every_epochs`` says, for training ended there: if it is not due, Lightning looks for
+    another batch in the epoch, until this callback sets the interval again.
+
+    Args:
+        every: epochs between two validations.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every: int | None = every
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.every is not None and not trainer.should_stop:
+            trainer.check_val_every_n_epoch, self.every = self.every, None
+
+
 class Profile(Callback):
     """Writes what the trainer's profiler found when training ends; a profiler that has a file of its own writes there.
 
@@ -63,7 +80,11 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
         if is_over(state, run.training):
             run.checkpoints.keep_best()
             return
-        run.data.skip(*batches_done(state))
+        epoch, batches = batches_done(state)
+        run.data.skip(epoch, batches)
+        if epoch and not batches:
+            trainer.callbacks.append(EpochEnd(trainer.check_val_every_n_epoch))
+            trainer.check_val_every_n_epoch = 1
     cause = FirstCause()
     trainer.callbacks.insert(0, cause)
     trainer.callbacks.append(Profile(Path(trainer.default_root_dir) / "profile.txt"))

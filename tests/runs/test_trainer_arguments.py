@@ -46,7 +46,7 @@ def test_a_refused_argument_is_named_with_the_key_to_use(compose_train, argument
             {"limit_val_batch": 1},
             "trainer.limit_val_batch=1: Lightning's trainer has no such argument. Did you mean 'limit_val",
         ),
-        ({"profiler": "simple"}, "trainer.profiler=simple: must say where it writes"),
+        ({"profiler": "pytorch"}, "trainer.profiler=pytorch: must be an object"),
     ],
 )
 def test_what_cannot_be_is_refused(settings, line):

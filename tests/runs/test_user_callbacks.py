@@ -145,6 +145,6 @@ def test_what_is_switched_off_is_off(genexp, tiny, drawn_curves):
 
 def test_curves_are_drawn_while_training_goes_on(genexp, tiny, monkeypatch):
     drawn = []
-    monkeypatch.setattr("genexp.callbacks.curves.draw_curves", lambda *_: drawn.append(1))
+    monkeypatch.setattr("genexp.callbacks.curves.draw_curves", lambda *_, **__: drawn.append(1))
     assert genexp(*tiny("made", "metrics=nll", "name=a", "curves.every_images=700"))[0] == 0
     assert len(drawn) == 3  # after two validations, and at the end
