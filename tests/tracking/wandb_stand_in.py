@@ -160,9 +160,36 @@ class Handler(BaseHTTPRequestHandler):
         return {"project": {"artifact": None}}
 
     def CreateArtifact(self, variables):
-        """A table's artifact: the table itself comes as a file of the run, so there is nothing left to upload."""
-        artifact = {"id": "artifact", "state": "COMMITTED", "artifactSequence": {"latestArtifact": None}}
+        """A table itself comes as a file of the run, so there is nothing left to upload of it."""
+        given = variables["input"]
+        number = len(self.server.artifacts)
+        self.server.artifacts.append(given | {"metadata": json.loads(given.get("metadata") or "{}"), "files": {}})
+        state = "COMMITTED" if given["artifactTypeName"] == "run_table" else "PENDING"
+        artifact = {"id": f"artifact{number}", "state": state, "artifactSequence": {"latestArtifact": None}}
         return {"createArtifact": {"artifact": artifact}}
+
+    def CreateArtifactManifest(self, variables):
+        return {"createArtifactManifest": {"artifactManifest": self.manifest(variables["artifactID"])}}
+
+    def UpdateArtifactManifest(self, variables):
+        manifest = self.manifest(variables["artifactManifestID"])
+        return {"updateArtifactManifest": {"artifactManifest": manifest}}
+
+    def manifest(self, name):
+        place = f"{self.server.url}/storage/manifests/{name}"
+        return {"id": name, "file": {"id": name, "uploadUrl": place, "uploadHeaders": []}}
+
+    def CreateArtifactFiles(self, variables):
+        edges = []
+        for file in variables["input"]["artifactFiles"]:
+            name = f"{file['artifactID']}/{file['name']}"
+            self.server.artifacts[int(file["artifactID"].removeprefix("artifact"))]["files"][file["name"]] = name
+            node = {"storagePath": name, "uploadUrl": f"{self.server.url}/storage/{name}", "uploadHeaders": []}
+            edges.append({"node": node | {"uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}})
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def CommitArtifact(self, variables):
+        return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": "digest"}}}
 
     def UpsertSweep(self, variables):
         self.server.sweeps["sweep1"] = variables["config"]
