@@ -16,3 +16,10 @@ def load(run: Any, checkpoint: str = "best", allow_targets: tuple[str, ...] = ()
     from genexp.runs.loading import load as load_run
 
     return load_run(run, checkpoint, allow_targets)
+
+
+def results(runs: Any) -> Any:
+    """The final values of runs as a pandas frame; see :func:`genexp.reports.results.results`, imported when it is called."""
+    from genexp.reports.results import results as results_of
+
+    return results_of(runs)

@@ -18,6 +18,9 @@ genexp: config-driven experiments for generative models.
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
   genexp wandb ...       export W&B files without a server; save a W&B workspace that compares runs
   genexp published       published numbers, and what was reproduced of them
+  genexp list ...        what there is to choose: models, data, metrics, experiments ...
+  genexp info ...        one of them: its keys and what they mean, what fits it, its paper
+  genexp completion ...  completion of commands for bash, zsh and fish
 
 Examples
   genexp train                                             MADE on 4,000 real digits, no network needed
@@ -35,6 +38,9 @@ COMPOSED = ("train", "evaluate", "sample")
 def main() -> None:
     """Entry point of the console script."""
     try:
+        if sys.argv[1:3] == ["completion", "--answer"]:  # a person waits at the prompt
+            _completion(sys.argv[2:])
+            return
         from genexp.sweeps.process import die_with_parent
         from genexp.terminal import lasting_streams
 
@@ -54,10 +60,8 @@ def end_interrupted() -> NoReturn:
     sys.exit(130)
 
 
-def _main() -> None:
-    from genexp.record.errors import ConfigError
-
-    verbs: dict[str, Callable[[list[str]], None]] = {
+def _verbs() -> dict[str, Callable[[list[str]], None]]:
+    return {
         "train": _train_verb,
         "repeat": _repeat,
         "evaluate": lambda rest: _hydra("evaluate", rest),
@@ -65,9 +69,17 @@ def _main() -> None:
         "compare": _compare,
         "wandb": _wandb,
         "published": _published,
+        "list": _list,
+        "info": _info,
+        "completion": _completion,
     }
+
+
+def _main() -> None:
+    from genexp.record.errors import ConfigError
+
     try:
-        _run(sys.argv[1:], verbs)
+        _run(sys.argv[1:], _verbs())
     except ConfigError as error:
         _fail(str(error), 2)
     except Exception as error:
@@ -88,7 +100,7 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
 
         print(__version__)
         return
-    if arguments[0].startswith("-") or "=" in arguments[0]:
+    if arguments[0][0] in "-+~" or "=" in arguments[0]:
         arguments.insert(0, "train")
     from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
@@ -97,9 +109,9 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
     if verb not in verbs:
         raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
-    if verb in COMPOSED:
-        check_options(rest)
     take_up_config_dir(rest)
+    if verb in COMPOSED:
+        check_options(rest, verb)
     verbs[verb](rest)
 
 
@@ -119,10 +131,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_first
+    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_and_overrides
+    from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
-    from genexp.sweeps.config_files import CheckedFiles
+    from genexp.sweeps.config_files import FileConfigSource
     from genexp.sweeps.default_name import CLAIMED
     from genexp.sweeps.grid import GridSweeper
     from genexp.sweeps.job import CONFIG_ERROR
@@ -134,9 +147,10 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
-    SourcesRegistry.instance().types[CheckedFiles.scheme()] = CheckedFiles
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     task = Task(verb, sys.argv)
-    arguments = literal_names(options_first(arguments))
+    options, overrides = options_and_overrides(arguments)
+    arguments = [*options, *literal_names(as_meant(verb, options, overrides))]
     if verb == "train":
         arguments += name_of_sweep(arguments)
         if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
@@ -176,13 +190,14 @@ def _train_verb(arguments: list[str]) -> None:
         _hydra("train", arguments)
         return
     from genexp.command_line import literal_names, without_config_dir
+    from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.from_folder import resume
 
     if not (run := runs[-1].removeprefix("run=")).strip():
         raise ConfigError("run must not be empty: a run folder is needed; is a variable of the shell not set?")
     overrides = [a for a in without_config_dir(arguments) if a not in runs]
-    resume(run, literal_names(overrides), console())
+    resume(run, literal_names(as_meant("train", [], overrides)), console())
 
 
 def _repeat(arguments: list[str]) -> None:
@@ -215,7 +230,12 @@ def _compare(arguments: list[str]) -> None:
     )
     parser.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
     parser.add_argument("--metrics", default="", help="show the keys that contain one of these, comma-separated")
-    parser.add_argument("--csv", metavar="FILE", help="write the table as CSV too")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write the values as numbers too, a line for each configuration and metric: value, standard error, kind, protocol",
+    )
+    parser.add_argument("--json", metavar="FILE", help="the same as JSON")
     parser.add_argument(
         "--plot",
         metavar="PLOT",
@@ -229,9 +249,10 @@ def _compare(arguments: list[str]) -> None:
 
         plot(options.folder, options.plot, options.output, console())
         return
-    from genexp.reports.comparison import compare
+    from genexp.reports.comparison_table import compare
 
-    compare(options.folder, [m for m in options.metrics.split(",") if m], options.csv, console())
+    files = {f"--{kind}": file for kind in ("csv", "json") if (file := getattr(options, kind)) is not None}
+    compare(options.folder, [m for m in options.metrics.split(",") if m], files, console())
 
 
 def _wandb(arguments: list[str]) -> None:
@@ -254,3 +275,43 @@ def _published(arguments: list[str]) -> None:
     from genexp.reports.ledger import published
 
     published(options.config_dir, console())
+
+
+def _list(arguments: list[str]) -> None:
+    from genexp.catalogue.listing import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
+
+
+def _info(arguments: list[str]) -> None:
+    from genexp.catalogue.information import main
+    from genexp.command_line import without_config_dir
+
+    main(without_config_dir(arguments), console())
+
+
+def _completion(arguments: list[str]) -> None:
+    import re
+
+    from genexp.catalogue.shells import main
+
+    verbs = dict.fromkeys(_verbs(), "") | dict(re.findall(r"^  genexp (\w+) (?:\.\.\.)? +(.*)$", HELP, re.MULTILINE))
+    main(arguments, verbs, _flags)
+
+
+def _flags(verb: str) -> list[str]:
+    """The options of a verb; those that its own help names, and the verbs within it."""
+    import io
+    from contextlib import redirect_stdout, suppress
+
+    if verb in COMPOSED:
+        from genexp.command_line import SWITCHES, WITH_OPTIONAL_VALUE, WITH_VALUE
+
+        return [option for option in (*WITH_VALUE, *WITH_OPTIONAL_VALUE, *SWITCHES) if option.startswith("--")]
+    from genexp.catalogue.shells import flags_in
+
+    text = io.StringIO()
+    with redirect_stdout(text), suppress(SystemExit):
+        _verbs()[verb](["--help"])
+    return flags_in(text.getvalue())

@@ -26,9 +26,11 @@ BELOW = {
     "tracking": {"reports", "record", *MODELS},
     "runs": {"tracking", "callbacks", "metrics", "reports", "record", *MODELS},
     "sweeps": {"runs", "reports", "record", "families"},
+    "catalogue": {"runs", "reports", "record"},
     # genexp/*.py
     "": {
         "cli",
+        "catalogue",
         "task",
         "sweeps",
         "runs",
@@ -38,9 +40,10 @@ BELOW = {
         "record",
         "families",
         "command_line",
+        "hydra_words",
     },
 }
-FOR_ALL = {"__version__", "ranges", "terminal"}
+FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},
@@ -48,13 +51,15 @@ OUTSIDE = {  # beside the standard library; data sets may import where they load
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
-INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}}
+INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}, "reports": {"pandas"}}
 
 
 def imports(path):
-    """``(module, whether at the top level)`` of every import in a file."""
+    """``(module, whether it is imported with the file)`` of every import in a file."""
     tree = ast.parse(path.read_text())
-    inner = {n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)}
+    later = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    later += [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    inner = {n for node in later for n in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node not in inner) for alias in node.names)

@@ -9,15 +9,17 @@ from typing import Any
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 
+from genexp.callbacks.history_logger import HistoryLogger
 from genexp.families.base import GenerativeModule
 from genexp.terminal import Terminal
 
 
 def hand_over_values(trainer: Trainer, model: GenerativeModule, values: Mapping[str, float]) -> None:
-    """Give values of the history to all loggers, with the images seen and the epoch beside them."""
+    """Give values of the history to all loggers but itself, with the images seen and the epoch beside them."""
     clock = {"images": model.images_seen, "epoch": trainer.current_epoch}
     for logger in trainer.loggers:
-        logger.log_metrics({**values, **clock}, step=step_of(logger, model))
+        if not isinstance(logger, HistoryLogger):
+            logger.log_metrics({**values, **clock}, step=step_of(logger, model))
 
 
 def hand_over(trainer: Trainer, model: GenerativeModule, key: str, path: Path) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class History(Callback):
         self._steps = self._batches = 0
         self._started = time.monotonic()
         self._file: Any = None
+        self._where: tuple[Trainer, GenerativeModule] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"steps": self._steps, "batches": self._batches}
@@ -57,6 +58,7 @@ class History(Callback):
         self._started = time.monotonic() - state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: GenerativeModule) -> None:
+        self._where = trainer, pl_module
         if trainer.is_global_zero:
             rows = self._rows_until(pl_module.images_seen)
             text = io.StringIO(newline="")
@@ -113,14 +115,20 @@ class History(Callback):
             if self.look is not None:
                 self.look(means, pl_module.images_seen)
 
-    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+    def add(self, values: Mapping[str, float]) -> None:
+        """Write a row for each value, as of now; nothing before the training and after it."""
+        if self._file is None:
+            return
+        trainer, model = self._where
         seconds = round(time.monotonic() - self._started, 2)
-        if self._file is not None:
-            writer = csv.writer(self._file)
-            with naming(self.path):
-                for name, value in values.items():
-                    row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
-                    writer.writerow(row)
+        writer = csv.writer(self._file)
+        with naming(self.path):
+            for name, value in values.items():
+                row = (model.images_seen, model.steps, trainer.current_epoch, seconds, name, f"{value:.7g}")
+                writer.writerow(row)
+
+    def _write(self, trainer: Trainer, model: GenerativeModule, values: dict[str, float]) -> None:
+        self.add(values)
         hand_over_values(trainer, model, values)
         for name, value in values.items():
             if not math.isfinite(value):

@@ -82,6 +82,22 @@ def check_targets(config: Any, extra: Sequence[str], path: str = "") -> None:
         check_name(key.removesuffix("._target_"), target, allowed)
 
 
+def rename_lightning(config: Any) -> None:
+    """Let ``lightning.pytorch``, the name of the same classes in another package, stand for ``pytorch_lightning`` in every
+    ``_target_``: that is what the trainer is of, and takes. The config then says what is used.
+
+    Args:
+        config: any node of a config; changed.
+    """
+    for name in config if isinstance(config, DictConfig) else range(len(config)):
+        node = config._get_node(name)
+        if isinstance(node, DictConfig | ListConfig):
+            if not (node._is_none() or node._is_interpolation() or node._is_missing()):
+                rename_lightning(node)
+        elif name == "_target_" and isinstance(value := node._value(), str) and value.startswith("lightning.pytorch."):
+            OmegaConf.update(config, "_target_", "pytorch_lightning" + value.removeprefix("lightning.pytorch"))
+
+
 def instantiate(config: DictConfig, key: str, extra: Sequence[str], **arguments: Any) -> Any:
     """The object that ``config.<key>`` describes, called with ``arguments`` as well.
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from genexp.record.errors import ConfigError, nearest
 
+OTHER = "lightning"
+"""A package with the same classes as ``pytorch_lightning``, which yet are others."""
 INITIALISERS = tuple(
     f"torch.nn.init.{name}_"
     for name in (
@@ -72,11 +74,15 @@ PLACES = {
     "trainer": Place(
         takes="pytorch_lightning.trainer.trainer.Trainer",
         below=(
-            "pytorch_lightning.callbacks.callback.Callback",
             "pytorch_lightning.strategies.strategy.Strategy",
             "pytorch_lightning.profilers.profiler.Profiler",
         ),
         modules=("pytorch_lightning", "genexp.runs.trainer"),
+    ),
+    "callbacks": Place(
+        takes="pytorch_lightning.callbacks.callback.Callback",
+        below=("pytorch_lightning.callbacks.progress.rich_progress.RichProgressBarTheme",),
+        modules=("pytorch_lightning.callbacks",),
     ),
     "logger": Place(
         takes="pytorch_lightning.loggers.logger.Logger",
@@ -86,7 +92,7 @@ PLACES = {
     "hydra.sweeper.pruner": Place(takes="optuna.pruners._base.BasePruner", modules=("optuna.pruners",)),
 }
 """By the key of the config."""
-NAMED = {"metrics", "monitors", "logger"}
+NAMED = {"metrics", "monitors", "callbacks", "logger"}
 """Places that hold several parts by name."""
 
 
@@ -145,7 +151,10 @@ def resolve(key: str, target: str, trusted: Sequence[str]) -> Callable[..., Any]
         found = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{key}._target_={target}: {error}") from error  # it imports something that is not there
+            hint = "; genexp trains with pytorch_lightning: import that" if error.name.startswith(OTHER) else ""
+            raise ConfigError(
+                f"{key}._target_={target}: {error}{hint}"
+            ) from error  # it imports something that is not there
         raise ConfigError(
             f"{key}._target_={target}: there is no module {error.name}.{_similar_module(module)}"
         ) from error
@@ -156,7 +165,9 @@ def resolve(key: str, target: str, trusted: Sequence[str]) -> Callable[..., Any]
     defined = getattr(found, "__module__", None) or ""
     if within(defined, trusted) and callable(found):
         if is_whole and isclass(found) and place.takes not in lineage(found):
-            raise ConfigError(f"{key}._target_={target}: must be a {_short(place.takes)}")
+            twin = any(name.startswith(f"{OTHER}.") for name in lineage(found))
+            hint = "; genexp trains with pytorch_lightning: import its base class from there" if twin else ""
+            raise ConfigError(f"{key}._target_={target}: must be a {_short(place.takes)}{hint}")
         return found
     if not is_whole and target in place.functions:
         return found

@@ -1,6 +1,5 @@
-"""Compare: one table of several runs. Rows are configurations, seeds are aggregated, unlike protocols stay apart."""
+"""Several runs side by side: configurations in rows, seeds aggregated, unlike protocols apart."""
 
-import csv
 import json
 import math
 import statistics
@@ -11,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from genexp.record.errors import ConfigError, nearest
 from genexp.record.folder import RunFolder
 from genexp.record.identity import BOOKKEEPING, flatten, without
 from genexp.record.small_files import DamagedFile
-from genexp.record.values import is_nll, words
-from genexp.reports.output import check_output, writing
-from genexp.reports.tables import ARROWS, figure, protocol_text
-from genexp.terminal import bold
+from genexp.reports.tables import figure
 
 NOT_A_CONFIGURATION = (*BOOKKEEPING, "seed", "data.seed", "metrics")
 """Parts of the config, and groups, that do not distinguish two configurations."""
@@ -157,6 +152,9 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
             if reason := run.unreadable():
                 say(f"left out: {reason}")
                 continue
+            if (kind := run.debug()) is not None:
+                say(f"left out: {run.path} is a debug run (debug={kind})")
+                continue
             values, stale, state = run.metrics(), run.stale(), run.state()
             own = configuration(run) if values else {}
         except DamagedFile as error:
@@ -174,7 +172,9 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
             say(f"{run.path}: {state}, no metrics {run.status().get('error') or ''}")
     if not done:
         raise ConfigError(
-            f"none of the {n_readable} runs has metrics yet" if n_readable else "none of the runs can be read"
+            f"none of the {n_readable} runs has metrics yet"
+            if n_readable
+            else "none of the runs can be read, or is a result"
         )
     keys = differences(configurations)
     identities = [tuple(sorted(c.items())) for c in configurations]
@@ -190,100 +190,6 @@ def _about(stale: Sequence[dict[str, Any]]) -> str:
         f"left out {len(stale)} value{'s' * (len(stale) > 1)} of weights that it has no more ({', '.join(seen)}); "
         "genexp evaluate computes them anew"
     )
-
-
-def compare(paths: Sequence[str], wanted: Sequence[str], csv_file: str | None, console: Console) -> None:
-    """The verb: print the table, and write it as CSV if asked.
-
-    Args:
-        paths: run folders, or folders that hold some.
-        wanted: parts of metric keys to show; empty for all, each likelihood in its customary unit.
-        csv_file: where the CSV goes, or None.
-        console: where to write.
-    """
-    if csv_file is not None:
-        check_output("--csv", csv_file)
-    found = gather(paths, console)
-    columns = make_columns(
-        found.runs, found.rows, lambda r: any(w in r["key"] for w in wanted) if wanted else _customary(r)
-    )
-    if not columns:
-        there = sorted({record["key"] for run in found.runs for record in run.metrics()})
-        raise ConfigError(
-            f"--metrics {','.join(wanted)}: no metric has that in its key.{nearest(wanted[0], there)} There are: {', '.join(there)}"
-        )
-    counts = (
-        f"{n} {noun}{'' if n == 1 else 's'}"
-        for n, noun in ((len(found.runs), "run"), (len(found.configurations), "configuration"))
-    )
-    heads, notes = [*found.names(), "seeds"], []
-    labels = len(heads)
-    for column in columns:
-        twins = [c for c in columns if c.key == column.key]
-        mark = "" if len(twins) == 1 else f" [{twins.index(column) + 1}]"
-        if mark:
-            shared = {k: v for k, v in column.protocol.items() if all(t.protocol.get(k) == v for t in twins)}
-            own = {k: v for k, v in column.protocol.items() if k not in shared}
-            notes.append(f"{column.key}{mark}: {protocol_text(own)}")
-        about = column.about
-        split = "" if about["split"] == "test" else f"{about['split']}/"
-        own = "_".join(words(about["kind"], about["unit"], about["settings"]))
-        heads.append(f"{split}{about['quantity']} {ARROWS[about['direction']]}\n{own}{mark}")
-    bests = [column.best() for column in columns]
-    lines: list[list[str]] = []
-    for i in range(len(found.configurations)):
-        seeds = found.rows.count(i)
-        cells = found.cells(i)
-        values = [c.text(i) + (" *" if best == i else "") for c, best in zip(columns, bests, strict=True)]
-        lines.append([*cells, str(seeds), *values])
-    console.print(", ".join(counts), style="italic", highlight=False)
-    for table in _tables(heads, lines, labels, console.width):
-        console.print(table)
-    console.print(
-        "* best of its column;  ± standard deviation over seeds (one seed: standard error);  ≤ bound, not exact;",
-        style="dim",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(
-        "columns are ranked each by itself: exact values, bounds and unlike protocols are never ranked together",
-        style="dim",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for note in notes:
-        console.print(note.replace("[", r"\["), style="dim", highlight=False, soft_wrap=True)
-    if csv_file is not None:
-        with writing("--csv", Path(csv_file)), open(csv_file, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([*found.names(), "seeds", *(c.key for c in columns)])
-            writer.writerows(lines)
-
-
-def _tables(heads: list[str], lines: list[list[str]], labels: int, width: int) -> list[Table]:
-    """As many tables as it takes for none to be wider than ``width``, each with the first ``labels`` columns."""
-    widths = [max(map(len, (*head.split("\n"), *cells))) + 3 for head, *cells in zip(heads, *lines, strict=True)]
-    parts: list[list[int]] = [[]]
-    for i in range(labels, len(heads)):
-        if parts[-1] and sum(widths[:labels]) + sum(widths[j] for j in parts[-1]) + widths[i] + 1 > width:
-            parts.append([])
-        parts[-1].append(i)
-    tables = []
-    for part in parts:
-        shown = [*range(labels), *part]
-        table = Table()
-        for i in shown:
-            table.add_column(heads[i], justify="left" if i < labels - 1 else "right", no_wrap=True)
-        for cells in lines:
-            table.add_row(*(bold(cells[i]) if cells[i].endswith("*") else cells[i] for i in shown))
-        tables.append(table)
-    return tables
-
-
-def _customary(record: dict[str, Any]) -> bool:
-    """False for the likelihood in the unit that is less usual for such data: usual are nats if they are binary, else bits/dim."""
-    levels = record["protocol"].get("levels")
-    return not (is_nll(record) and levels and record["unit"] == ("bits/dim" if levels == 2 else "nats"))
 
 
 def make_columns(runs: list[RunFolder], rows: list[int], wanted: Callable[[dict[str, Any]], bool]) -> list[Column]:

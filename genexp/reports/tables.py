@@ -5,10 +5,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import Group
+from rich.constrain import Constrain
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 ARROWS = {"min": "↓", "max": "↑", None: ""}
 """Of a record's direction, for which values are better."""
+WIDTH = 100
+"""Columns that the table of a run's metrics takes at most."""
 
 
 def figure(value: float, stderr: float | None = None) -> str:
@@ -35,21 +41,19 @@ def common_protocol(protocols: list[dict[str, Any]]) -> dict[str, Any]:
     return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
 
 
-def metrics_table(records: list[dict[str, Any]], title: str) -> Table | str:
-    """One row per value: key, value with standard error, unit, kind, n and protocol; what all protocols share is the
-    caption. A line if there is no value."""
+def metrics_table(records: list[dict[str, Any]], title: str) -> Group | str:
+    """One row per value: key, value with standard error, unit, which values are better, kind and number of examples; below it what
+    all protocols share, and once for values that share it what else there is. A line if there is no value."""
     if not records:
         return f"{title}: none of the chosen metrics can be computed on this model and these data"
-    common = common_protocol([record["protocol"] for record in records])
-    table = Table(title=title, title_justify="left", caption=protocol_text(common), caption_justify="left")
+    table = Table(title=title, title_justify="left")
     for name, settings in (
-        ("metric", {"no_wrap": True}),
+        ("metric", {"overflow": "fold"}),
         ("value ± s.e.", {"justify": "right", "no_wrap": True}),
-        ("unit", {}),
-        ("better", {}),
-        ("kind", {}),
-        ("n", {"justify": "right"}),
-        ("protocol, besides what is below", {"overflow": "fold", "style": "dim"}),
+        ("unit", {"no_wrap": True}),
+        ("better", {"no_wrap": True}),
+        ("kind", {"no_wrap": True}),
+        ("n", {"justify": "right", "no_wrap": True}),
     ):
         table.add_column(name, **settings)
     for record in records:
@@ -61,9 +65,31 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Table | str:
             {"min": "lower", "max": "higher", None: "-"}[record["direction"]],
             record["kind"],
             f"{record['n']:,}",
-            protocol_text({k: v for k, v in record["protocol"].items() if k not in common}),
         )
-    return table
+    notes = [Constrain(Padding(Text(line, style="dim"), (0, 0, 0, 2)), WIDTH) for line in protocol_notes(records)]
+    return Group(table, *notes)
+
+
+def protocol_notes(records: list[dict[str, Any]]) -> list[str]:
+    """The protocols of values in a few lines, each entry once: what all share, then what only some have, with their names."""
+    protocols: dict[str, set[str]] = {}
+    for record in records:
+        protocols.setdefault(record["quantity"], set()).add(protocol_text(record["protocol"]))
+    named = [(r["quantity"] if len(protocols[r["quantity"]]) == 1 else r["key"], r["protocol"]) for r in records]
+    having: dict[tuple[str, str], dict[str, None]] = {}
+    for name, protocol in named:
+        for entry, value in protocol.items():
+            having.setdefault((entry, repr(value)), {})[name] = None
+    shared: dict[tuple[str, ...], dict[str, Any]] = {}
+    for _, protocol in named:
+        for entry, value in protocol.items():
+            shared.setdefault(tuple(having[entry, repr(value)]), {})[entry] = value
+    everyone = len({name for name, _ in named})
+    lines = []
+    for names, entries in sorted(shared.items(), key=lambda item: -len(item[0])):
+        if text := protocol_text(entries):
+            lines.append(f"{'all' if len(names) == everyone else ', '.join(names)}: {text}")
+    return lines
 
 
 HOW = ("root", "num_workers", "log_every_steps", "checkpoint_every_minutes", "compile", "activation_checkpointing")

@@ -2,16 +2,19 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from genexp.callbacks.checkpoints import Checkpoints
+from genexp.callbacks.history_logger import HistoryLogger
 from genexp.callbacks.samples import SampleGrid
 from genexp.callbacks.stop import Stop
 from genexp.families.base import GenerativeModule
@@ -23,9 +26,12 @@ from genexp.record.instantiate import instantiate
 from genexp.runs import trainer as trainers
 from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
+from genexp.runs.debug import debug_of, epoch_images, limits, take_few
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
-from genexp.runs.train_config import Training
+from genexp.runs.settings import OPTIONAL, section
+from genexp.runs.train_config import Training, planned_images
+from genexp.runs.user_callbacks import make_user_callbacks
 
 
 @dataclass
@@ -39,7 +45,8 @@ class Assembled:
         monitoring: what validations measure.
         trainer: with the callbacks, and without loggers.
         checkpoints: of the callbacks, the one that writes them.
-        grid: of the callbacks, the one that draws samples.
+        grid: of the callbacks, the one that draws samples; None where none are drawn.
+        loggers: that the callbacks of the config need, beside those of the run.
         training: settings.
     """
 
@@ -49,7 +56,8 @@ class Assembled:
     monitoring: Monitoring
     trainer: Trainer
     checkpoints: Checkpoints
-    grid: SampleGrid
+    grid: SampleGrid | None
+    loggers: list[Logger]
     training: Training
 
 
@@ -74,7 +82,9 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     model = instantiate(config, "model", extra)
     trainers.check_settings(settings, training, model)
     check_optimizers(model)
-    trainer = make_trainer(config, training, model, str(folder.path))
+    debug = debug_of(config)
+    trainer = make_trainer(config, training, model, str(folder.path), **limits(debug))
+    take_few(debug, data, trainer.world_size)
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
     for note in data.notes:
@@ -90,22 +100,35 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
             trial = None
     _check_watched(training, trial, monitoring)
     trainers.apply(training, model)
-    grid = SampleGrid(folder.samples, config.samples.n, config.samples.every_images, config.seed)
-    callbacks, checkpoints = make_callbacks(
+    sections = {name: _section(config, name, make) for name, make in OPTIONAL.items()}
+    samples = sections.pop("samples")
+    planned = planned_images(vars(training), model.batches_per_step, epoch_images(debug, data, trainer.world_size))
+    grid = SampleGrid(folder, **asdict(samples), planned=planned, seed=config.seed) if samples is not None else None
+    users = make_user_callbacks(config, folder, trainer.strategy.root_device)
+    callbacks, checkpoints, history = make_callbacks(
         training,
         model,
         monitoring,
         folder,
         grid,
-        stop,
-        console,
+        **sections,
+        users=users,
+        stop=stop,
+        console=console,
         seed=config.seed,
-        epoch_images=data.size("train"),
+        epoch_images=epoch_images(debug, data, trainer.world_size),
         monitor_every_images=config.evaluation.monitor_every_images,
         trial=trial,
     )
     trainer.callbacks.extend(callbacks)
-    return Assembled(data, model, metrics, monitoring, trainer, checkpoints, grid, training)
+    loggers = [HistoryLogger(history.add, folder.path)] if users else []
+    return Assembled(data, model, metrics, monitoring, trainer, checkpoints, grid, loggers, training)
+
+
+def _section(config: DictConfig, name: str, make: Callable[..., Any]) -> Any:
+    """A section that may be switched off, which is None then; runs of earlier versions have not all of them."""
+    given = OmegaConf.to_container(config, resolve=True).get(name, {})
+    return None if given is None else section(make, given, name)
 
 
 def make_trainer(

@@ -24,8 +24,10 @@ from genexp.callbacks.stop import Stop
 from genexp.callbacks.untrained import Untrained
 from genexp.families.base import GenerativeModule
 from genexp.record.folder import RunFolder
+from genexp.runs import settings
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.train_config import Training, planned_images
+from genexp.runs.user_callbacks import PlainStates, check_states
 
 
 def make_callbacks(
@@ -33,7 +35,10 @@ def make_callbacks(
     model: GenerativeModule,
     monitoring: Monitoring,
     folder: RunFolder,
-    grid: SampleGrid,
+    grid: SampleGrid | None,
+    curves: settings.Curves | None,
+    progress: settings.Progress | None,
+    users: dict[str, Callback],
     stop: Stop,
     console: Console,
     *,
@@ -41,15 +46,18 @@ def make_callbacks(
     epoch_images: int | None,
     monitor_every_images: int,
     trial: Mapping[str, Any] | None,
-) -> tuple[list[Callback], Checkpoints]:
-    """All of them; and the last, which writes what the others know.
+) -> tuple[list[Callback], Checkpoints, History]:
+    """All of them; the last, which writes what the others know; and the history.
 
     Args:
         training: settings.
         model: to be trained, with the batches of its steps known.
         monitoring: what validations measure.
         folder: of the run.
-        grid: draws samples.
+        grid: draws samples; None for none.
+        curves: when curves are drawn; None for never.
+        progress: how often progress is told; None for never.
+        users: the callbacks of the config, by name.
         stop: tells that the run is asked to end.
         console: for progress.
         seed: of the run.
@@ -64,15 +72,19 @@ def make_callbacks(
     averaging = training.ema_decay, training.ema_half_life_images
     average = EMA(*averaging) if averaging != (None, None) else None
     finite = Finite(average)
-    callbacks: list[Callback] = [Clock(seed, training.max_images, training.max_steps, training.max_epochs), finite]
+    callbacks: list[Callback] = [Clock(seed, training.max_images, training.max_steps, training.max_epochs)]
     if monitoring.names:
         callbacks.append(Monitors(monitoring.measure, monitoring.names, monitor_every_images))
-    callbacks += [
-        History(folder.history, training.log_every_steps, finite, collapse and collapse.look),
-        RunProgress(console, folder.path.name[:40], total, every_seconds=10),
-        grid,
-        Curves(folder.history, folder.path / "curves.png"),
-    ]
+    history = History(folder.history, training.log_every_steps, finite, collapse and collapse.look)
+    if users:  # they see what was measured, and what they do is looked at, averaged and saved in the same step
+        callbacks += [*users.values(), PlainStates(users)]
+    callbacks += [finite, history]
+    if progress is not None:
+        callbacks.append(RunProgress(console, folder.path.name[:40], total, progress.every_seconds))
+    if grid is not None:
+        callbacks.append(grid)
+    if curves is not None:
+        callbacks.append(Curves(folder, curves.every_images))
     if collapse is not None:
         callbacks.append(collapse)
     if training.patience is not None:
@@ -104,7 +116,8 @@ def make_callbacks(
         stop,
         training.end,
     )
-    return [*callbacks, checkpoints], checkpoints
+    check_states([callback for callback in (*callbacks, checkpoints) if callback not in users.values()], users)
+    return [*callbacks, checkpoints], checkpoints, history
 
 
 def tell(folder: RunFolder, console: Console, line: str | None) -> None:

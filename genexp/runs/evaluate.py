@@ -19,7 +19,7 @@ from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.recorded_data import find_data, set_up, tell_changed
 from genexp.runs.train_config import logging_of
-from genexp.runs.trainer import device_of
+from genexp.runs.trainer import device_of_run
 from genexp.tracking.loggers import add_evaluation
 
 
@@ -73,7 +73,9 @@ def evaluate(config: DictConfig, console: Console) -> None:
         folder.recorded()  # refused before the work, if it is damaged
         check_targets(trained, extra)
         find_data(trained, folder, config.data.root, console)
-        model = load_model(folder, trained, config.checkpoint, extra).to(device_of(config.trainer.accelerator))
+        model = load_model(folder, trained, config.checkpoint, extra).to(
+            device_of_run(config.trainer.accelerator, trained, console)
+        )
         data = instantiate(trained, "data", extra)
         set_up(data)
         tell_changed(data, config.split, folder, console)

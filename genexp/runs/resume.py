@@ -17,6 +17,7 @@ MAY_CHANGE = (
     "metrics",
     "evaluation",
     "trainer",
+    "callbacks",
     "training.max_images",
     "training.max_steps",
     "training.max_epochs",

@@ -1,9 +1,10 @@
 """Sections of a composed config that genexp reads itself, as objects whose types and ranges are checked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from genexp.ranges import positive
 from genexp.record.annotations import check_type
 from genexp.record.errors import ConfigError, nearest, shown
 from genexp.record.signatures import signature
@@ -61,12 +62,16 @@ class Run:
     published: dict[str, Any] | None
     reproduced: dict[str, Any] | None
     evaluation: dict[str, Any]
-    samples: dict[str, Any]
+    samples: dict[str, Any] | None
     training: dict[str, Any]
     data: dict[str, Any]
     model: dict[str, Any]
     trainer: dict[str, Any]
     logger: dict[str, Any] | None = None
+    curves: dict[str, Any] | None = field(default_factory=dict)
+    progress: dict[str, Any] | None = field(default_factory=dict)
+    callbacks: dict[str, Any] | None = None
+    debug: dict[str, Any] | None = None
     metrics: dict[str, Any] | list[str] | None = None
     monitors: dict[str, Any] | list[str] | None = None
 
@@ -81,12 +86,53 @@ class Samples:
     """The grids of samples of a run."""
 
     n: int
-    every_images: int | None
+    every_images: int | Literal["auto"] | None
 
     def __post_init__(self) -> None:
         count(1, n=self.n)
+        if isinstance(self.every_images, int):
+            count(1, every_images=self.every_images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """When the curves of a run are drawn."""
+
+    every_images: int | None = None
+
+    def __post_init__(self) -> None:
         if self.every_images is not None:
             count(1, every_images=self.every_images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How often a run says where it is."""
+
+    every_seconds: float = 10
+
+    def __post_init__(self) -> None:
+        positive(every_seconds=self.every_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debug:
+    """What makes a run a debug run, as ``conf/debug`` explains it."""
+
+    kind: str
+    train_batches: int | None = None
+    validation_batches: int | None = None
+    overfit_batches: int | None = None
+    evaluate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("train_batches", "validation_batches", "overfit_batches"):
+            if getattr(self, name) is not None:
+                count(1, **{name: getattr(self, name)})
+
+
+OPTIONAL = {"samples": Samples, "curves": Curves, "progress": Progress}
+"""Sections that are null where what they set is switched off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +156,7 @@ class Evaluate:
     seed: int
     wandb: bool
     data: dict[str, Any]
-    trainer: dict[str, str]
+    trainer: dict[str, str | None]
     allow_targets: list[str]
     metrics: dict[str, Any] | list[str] | None = None
 

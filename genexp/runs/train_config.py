@@ -13,17 +13,20 @@ from genexp.ranges import at_least, inside, positive
 from genexp.record.annotations import LARGEST
 from genexp.record.arguments import check_arguments, check_spelling
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
-from genexp.record.instantiate import check_targets
+from genexp.record.instantiate import check_targets, rename_lightning
 from genexp.record.secrets import find_secret
 from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
+from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
+from genexp.runs.foreign_keys import foreign, refuse_foreign
+from genexp.runs.initial_weights import initial_weights
 from genexp.runs.logger_settings import check_loggers, check_packages
-from genexp.runs.settings import ACCELERATORS, PRECISIONS, Evaluation, Run, Samples, count, section
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
-OBJECTS = ("model", "trainer", "metrics", "monitors")
+OBJECTS = ("model", "trainer", "callbacks", "metrics", "monitors")
 """Sections whose arguments constructors declare, beside the data, which others refer to."""
 
 
@@ -47,6 +50,7 @@ class Training:
     checkpoint_every_minutes: float
     ema_decay: float | None
     ema_half_life_images: float | None
+    initial_weights: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
@@ -65,6 +69,7 @@ class Training:
                 positive(hint=", or null", **{f"gradient_clip_norm.{name}".rstrip("."): value})
         if self.collapse is not None:
             _check_collapse(self.collapse)
+        initial_weights(self.initial_weights)
 
     @classmethod
     def of(cls, config: DictConfig) -> "Training":
@@ -81,32 +86,51 @@ class Training:
         return [getattr(self, name) for name in LIMITS]
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, is_apart: bool = False) -> None:
     """Refuse what can be seen to be wrong in the composed config of ``genexp train``, without heavy imports.
+
+    Args:
+        config: composed.
+        is_apart: whether batches may have another size than ``training`` says, as in a run of an earlier version.
 
     Raises:
         ConfigError: naming the key and what would be right.
     """
+    rename_lightning(config)
     resolved = plain(config)
     if key := find_secret(resolved):
         raise ConfigError(
             f"{key}: a config holds no secrets, since it is written to the run folder and logged; for W&B, set the "
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
-    section(Run, _without_variables(config, resolved), "")
+    top = _without_variables(config, resolved)
+    refuse_foreign([name for name in top if name not in Run.__dataclass_fields__], config)
+    section(Run, top, "")
     check_packages(resolved.get("logger"))  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
-    section(Samples, resolved["samples"], "samples")
+    if not config.resume and (begin := initial_weights(training.initial_weights)) is not None:
+        begin.path()  # refused if it is not there
+    for name, make in OPTIONAL.items():
+        if resolved.get(name) is not None:
+            section(make, resolved[name], name)
+    check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
+    _check_debug(resolved)
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
     check_arguments(config, "data")
     _check_whole(resolved)
+    if not is_apart:
+        _check_batch_size(resolved)
     for key in OBJECTS:
-        check_arguments(config, key)
+        try:
+            check_arguments(config, key)
+        except ConfigError as error:
+            name = str(error).partition(": ")[0].partition("=")[0]
+            raise ConfigError(". ".join(filter(None, (str(error).rstrip("."), foreign(name, config))))) from error
     if config.published is not None:
         check_published(config.published, "published")
     check_loggers(resolved.get("logger"))
@@ -133,6 +157,14 @@ def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[
     text = OmegaConf.to_yaml(config) if unknown else ""
     variables = [name for name in unknown if f"${{{name}}}" in text or f"${{{name}." in text]
     return {name: value for name, value in resolved.items() if name not in variables}
+
+
+def _check_debug(resolved: Mapping[str, Any]) -> None:
+    if resolved.get("debug") is None:
+        return
+    section(Debug, resolved["debug"], "debug")
+    if resolved["trial"] is not None:
+        raise ConfigError("debug: a study needs results, and a debug run is none; leave debug out, or the study")
 
 
 def _check_training(training: Training) -> None:
@@ -176,6 +208,16 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
     if not (is_count or is_list or devices == "auto"):
         raise ConfigError(
             f"trainer.devices={shown(devices)}: must be auto, a whole number of at least 1, or a list of devices"
+        )
+
+
+def _check_batch_size(config: Mapping[str, Any]) -> None:
+    """Refuse batches of another size than the record would tell."""
+    size = config["data"].get("batch_size", config["training"]["batch_size"])
+    if size != config["training"]["batch_size"]:
+        raise ConfigError(
+            f"data.batch_size={shown(size)}: must be training.batch_size={config['training']['batch_size']}; set that one, "
+            f"training.batch_size={shown(size)}"
         )
 
 

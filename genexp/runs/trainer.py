@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
@@ -34,6 +35,8 @@ ALWAYS: dict[str, Any] = {
     "logger": False,  # a run that has begun sets its own
 }
 """Settings of every trainer."""
+GPUS = {"gpu": "GPU", "cuda": "GPU of NVIDIA or AMD (CUDA)", "mps": "GPU of Apple (MPS)"}
+"""What an accelerator needs."""
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -93,15 +96,41 @@ class FullyShardedStrategy(ModelParallelStrategy):
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that ``trainer.accelerator`` stands for.
+    """The device that ``trainer.accelerator`` stands for: the one that Lightning's trainer takes.
 
     Raises:
         ConfigError: a GPU is asked for and there is none.
     """
-    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    if accelerator in ("gpu", "cuda") and not gpu:
-        raise ConfigError(f"trainer.accelerator={accelerator}: no GPU is available; use cpu or auto")
-    return torch.device("cuda" if gpu else "cpu")
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda")
+    if accelerator in GPUS:
+        raise ConfigError(f"trainer.accelerator={accelerator}: no {GPUS[accelerator]} is available; use cpu or auto")
+    return torch.device("cpu")
+
+
+def device_of_run(asked: str | None, trained: DictConfig, console: Console) -> torch.device:
+    """The device on which a trained run is taken up.
+
+    Args:
+        asked: ``trainer.accelerator`` of the command; None for the one that the run was trained with, or what there is.
+        trained: config of the run.
+        console: tells where that one is not here.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if asked is not None:
+        return device_of(asked)
+    own = trained.trainer.accelerator
+    try:
+        return device_of(own)
+    except ConfigError:
+        device = device_of("auto")
+        line = f"  trained with trainer.accelerator={own}, which is not here: it runs on {device.type}"
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+        return device
 
 
 def trainer_arguments(settings: Mapping[str, Any], training: Training, model: GenerativeModule) -> dict[str, Any]:
@@ -127,7 +156,7 @@ def trainer_arguments(settings: Mapping[str, Any], training: Training, model: Ge
             arguments["strategy"] = f"{settings['strategy']}_find_unused_parameters_true"
         if settings.get("precision") == "16-mixed":
             arguments["precision"] = None
-            plugins.append(ScalerPerOptimizer("cuda", len(model.players)))
+            plugins.append(ScalerPerOptimizer(device_of(settings["accelerator"]).type, len(model.players)))
     if settings.get("sync_batchnorm") and device_of(settings["accelerator"]).type == "cpu":
         plugins.append(CPUBatchNormSync())
     return arguments

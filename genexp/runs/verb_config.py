@@ -57,7 +57,8 @@ def _check_accelerator(trainer: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{name}: there is only trainer.accelerator.{nearest(name, ['accelerator'])}")
     if "accelerator" not in trainer:
         raise ConfigError("trainer.accelerator is missing")
-    check_choice("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
+    if trainer["accelerator"] is not None:
+        check_choice("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
 
 
 def _trained(run: str, checkpoint: str) -> dict[str, Any]:

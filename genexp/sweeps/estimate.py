@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import os
 import platform
 import re
 import subprocess
@@ -28,8 +29,8 @@ NUMBER = r"-?\d+(\.\d*)?(e[+-]?\d+)?"
 FRACTION = r"-?\d+(\.\d*(e[+-]?\d+)?|e[+-]?\d+)"
 RECENT = 100
 """Finished runs that are looked at, newest first."""
-PROBE_S = 60
-"""A measurement that takes longer is given up."""
+PROBE_S = 180
+"""A measurement that takes longer is given up; it is a matter of seconds, but not where other processes have the cores."""
 
 
 @dataclass
@@ -101,20 +102,27 @@ def finished(outputs: Path) -> dict[Any, Speed]:
     return speeds
 
 
-def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | None]:
-    """Start one process and train a few steps of each config in it; None where that was not possible."""
+def measure(configs: Sequence[dict[str, Any]], environment: Mapping[str, str]) -> list[Speed | str]:
+    """Start one process and train a few steps of each config in it; of each its speed, or why it could not be measured."""
     command = [sys.executable, "-m", "genexp.sweeps.probe", str(time.time())]
+    late = f"the measurement took longer than {PROBE_S} s"
     try:
         done = subprocess.run(
-            command, input=json.dumps(configs), capture_output=True, text=True, env=environment, timeout=PROBE_S
+            command, input=json.dumps(configs).encode(), capture_output=True, env=environment, timeout=PROBE_S
         )
-        lines = done.stdout.strip().splitlines()
-        speeds = json.loads(lines[-1]) if lines else []
-    except (subprocess.TimeoutExpired, json.JSONDecodeError):
-        speeds = []
-    source = "a few steps; without the evaluation"
-    found = [Speed(s["image_s"], s["start_s"], s["epoch_images"], source) if s else None for s in speeds]
-    return found or [None] * len(configs)
+        output, late = done.stdout, "the measurement ended early"
+    except subprocess.TimeoutExpired as timeout:
+        output = timeout.stdout or b""
+    found: list[Speed | str] = []
+    for line in output.splitlines():
+        with suppress(json.JSONDecodeError, TypeError):  # what a user's class prints, and a line that was cut off
+            found.append(_as_speed(**json.loads(line)))
+    return found + [late] * (len(configs) - len(found))
+
+
+def _as_speed(*, image_s: float = 0.0, start_s: float = 0.0, epoch_images: int = 0, unknown: str = "") -> Speed | str:
+    beside = " beside other work" if os.getloadavg()[0] > (os.cpu_count() or 1) else ""
+    return unknown or Speed(image_s, start_s, epoch_images, f"a few steps{beside}; without the evaluation")
 
 
 def seconds_of(job: Job, speed: Speed) -> float | None:
@@ -127,13 +135,16 @@ def seconds_of(job: Job, speed: Speed) -> float | None:
 
 @dataclass
 class Estimate:
-    """Seconds of each job, by its folder, and where they come from."""
+    """Seconds of each job, by its folder, where they come from, and why those of others are not known."""
 
     seconds: dict[Path, float]
     sources: set[str]
+    unknown: set[str]
 
 
-def estimate(jobs: Sequence[Job], outputs: Path, probe: bool, environment: Mapping[str, str]) -> Estimate:
+def estimate(
+    jobs: Sequence[Job], outputs: Path, probe: bool, environment: Mapping[str, str], console: Console
+) -> Estimate:
     """How long jobs take.
 
     Args:
@@ -141,16 +152,23 @@ def estimate(jobs: Sequence[Job], outputs: Path, probe: bool, environment: Mappi
         outputs: folder with earlier runs at most two levels down.
         probe: whether to measure what they do not tell.
         environment: of the process that measures.
+        console: where to say that it does.
     """
     shapes = [shape(job.identity) for job in jobs]
-    known: dict[Any, Speed | None] = dict(finished(outputs)) if jobs and outputs.is_dir() else {}
+    known: dict[Any, Speed | str] = dict(finished(outputs)) if jobs and outputs.is_dir() else {}
     unknown = {s: job.config for s, job in zip(shapes, jobs, strict=True) if s not in known}
     if probe and unknown:
+        many = f" of {len(unknown)} configurations" if len(unknown) > 1 else ""
+        console.print(f"  measuring the speed{many}, a few steps ...", style="dim", highlight=False)
         known |= zip(unknown, measure(list(unknown.values()), environment), strict=True)
-    result = Estimate({}, set())
+    result = Estimate({}, set(), set())
     for job, key in zip(jobs, shapes, strict=True):
-        speed = known.get(key)
-        if speed and (seconds := seconds_of(job, speed)) is not None:
+        speed = known.get(key, "no finished run is like it, and hydra.sweeper.probe=false")
+        if isinstance(speed, str):
+            result.unknown.add(speed)
+        elif (seconds := seconds_of(job, speed)) is None:
+            result.unknown.add("training.max_epochs, of data whose number of examples is not known")
+        else:
             result.seconds[job.folder.path] = seconds
             result.sources.add(speed.source)
     return result
@@ -189,8 +207,13 @@ class RemainingTime:
         """Before the start: how many jobs, how long, and how that is known."""
         if self.waiting:
             left = self.left()
-            time = f"about {duration(left)} ({', '.join(sorted(self.expected.sources))})" if left else "time unknown"
+            time = f"about {duration(left)} ({', '.join(sorted(self.expected.sources))})" if left else self._unknown()
             self.console.print(f"{self.total} job{'s' * (self.total > 1)} to run, {time}", markup=False)
+
+    def _unknown(self) -> str:
+        known = [self.expected.seconds[path] for path in self.waiting if path in self.expected.seconds]
+        part = f", {len(known)} of them about {duration(sum(known) / self.n_jobs)}" if known else ""
+        return f"time unknown{part} ({'; '.join(sorted(self.expected.unknown))})"
 
     def job_ended(self, path: Path, seconds: float) -> None:
         """One job ended, well or not, after so many seconds."""

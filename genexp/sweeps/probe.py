@@ -38,10 +38,10 @@ class Stopwatch(Callback):
         trainer.should_stop = timed >= MOST_STEPS or (timed > 0 and self.ended - self.began > MOST_S)
 
 
-def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
-    """Seconds of a training image and images of an epoch; None if the config needs more than one process, or fails."""
+def speed(config: DictConfig, folder: str) -> dict[str, Any]:
+    """Seconds of a training image and images of an epoch; or, as ``unknown``, why they were not measured."""
     if config.trainer.get("strategy", "auto") != "auto" or config.trainer.devices != 1:
-        return None
+        return {"unknown": "several processes are not measured"}
     extra = list(config.allow_targets)
     try:
         data, model = (instantiate(config, key, extra) for key in ("data", "model"))
@@ -51,21 +51,23 @@ def speed(config: DictConfig, folder: str) -> dict[str, Any] | None:
         training = Training.of(config)
         trainer = make_trainer(config, training, model, folder, limit_val_batches=0, callbacks=[watch])
         trainer.fit(model, datamodule=data)
-    except Exception:  # the run itself tells of it, and better
-        return None
+    except Exception as error:  # the run itself tells of it, and better
+        return {"unknown": f"its measurement failed: {' '.join(str(error).split())}"}
     images = watch.last_images - watch.first_images
-    return {"image_s": (watch.ended - watch.began) / images, "epoch_images": data.size("train")} if images else None
+    if not images:
+        return {"unknown": f"an epoch has no more than {WARM_UP_STEPS} steps"}
+    return {"image_s": (watch.ended - watch.began) / images, "epoch_images": data.size("train")}
 
 
 def main() -> None:
-    """Read a list of resolved configs, write a list of speeds as the last line. The argument is the time at which this
+    """Read a list of resolved configs, write what was measured of each, a line of JSON. The argument is the time at which this
     process was started."""
     start_s = time.time() - float(sys.argv[1])  # mostly imports
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        speeds = [speed(OmegaConf.create(config), folder) for config in json.load(sys.stdin)]
-        print(json.dumps([s and {**s, "start_s": start_s} for s in speeds]))
+        for config in json.load(sys.stdin):
+            print(json.dumps({"start_s": start_s, **speed(OmegaConf.create(config), folder)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ class PlannedSweeper(Sweeper):
         show(jobs, self.console)
         is_ours = isinstance(self.launcher, SubprocessLauncher)
         n_jobs, environment = (self.launcher.n_jobs, self.launcher.environment(0)) if is_ours else (1, os.environ)
-        clock = RemainingTime(todo, estimate(todo, self.folder.parent, self.probe, environment), n_jobs, self.console)
+        expected = estimate(todo, self.folder.parent, self.probe, environment, self.console)
+        clock = RemainingTime(todo, expected, n_jobs, self.console)
         clock.announce()
         if self.config.dry_run:
             raise PlanOnly

@@ -68,7 +68,7 @@ class Careless(Callback):
 
 def test_a_callback_that_fails_while_it_cleans_up_does_not_hide_the_cause(genexp, tiny):
     (genexp.folder / "careless.py").write_text(CARELESS)
-    careless = "+trainer.callbacks=[{_target_: careless.Careless}]"
+    careless = "+callbacks.careless={_target_: careless.Careless}"
     code, _, err = genexp(*tiny("made", "name=a", careless, "allow_targets=[careless]"))
     assert code == 1 and err == "genexp: error: RuntimeError: the first cause\n"
     assert genexp.json("outputs/a/status.json")["error"] == "RuntimeError: the first cause"

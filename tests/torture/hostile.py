@@ -148,7 +148,7 @@ def targets(folder: Path) -> list[dict[str, Any]]:
     return [{"_target_": target, **arguments} for target, arguments in named.items()]
 
 
-PLACES = ("model", "model.optimizer", "data", "metrics.nll", "trainer", "trainer.callbacks", "logger.wandb")
+PLACES = ("model", "model.optimizer", "data", "metrics.nll", "trainer", "trainer.callbacks", "callbacks.mine", "logger.wandb")
 VERBS: dict[str, tuple[str, ...]] = {
     "load": ("model",),
     "sample": ("model",),

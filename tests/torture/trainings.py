@@ -146,7 +146,7 @@ def plant_nan(
     """
     (folder / "planted.py").write_text(PLANTED)
     settings = f"batch: {batch}, where: {where}, network: {network or 'null'}"
-    planted = f"+trainer.callbacks=[{{_target_: planted.Plant, {settings}}}]"
+    planted = f"+callbacks.planted={{_target_: planted.Plant, {settings}}}"
     code, _, err = run(*command(model, f"name={name}", planted, "allow_targets=[planted]", *more))
     line = err.strip().splitlines()[-1] if err.strip() else ""
     found = re.search(r"TrainingDiverged: (.*?) is \S+ at step \d+ \(batch (\d+) of epoch (\d+)", line)
