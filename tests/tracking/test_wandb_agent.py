@@ -70,7 +70,9 @@ def test_a_wrong_sweep_is_refused(genexp, words, expected):
 @pytest.mark.slow
 def test_agents_of_one_second_run_genexp_and_each_run_keeps_one_identity(genexp, tmp_path):
     fixed = [word for word in (*TINY, *NETS["vae"]) if not word.startswith("model.latent_dim")]
-    code, text, _ = genexp("wandb", "sweep", "vae", *fixed, "metrics=bound", "metrics.bound.ks=[1]")
+    code, text, _ = genexp(
+        "wandb", "sweep", "vae", *fixed, "logger.wandb.code=true", "metrics=bound", "metrics.bound.ks=[1]"
+    )
     assert code == 0
     (tmp_path / "sweep.yaml").write_text(text)
     server = WandbStandIn()
@@ -113,6 +115,8 @@ def test_agents_of_one_second_run_genexp_and_each_run_keeps_one_identity(genexp,
             assert resolved["logger"]["wandb"]["project"] == "genexp" and received["sweep"] == "sweep1"
             assert "test/nll_bound_nats_k1" not in received["summary"]
             assert received["summary"]["validation/nll_bound_nats_k1"] > 0
+        codes = [a["files"] for a in server.artifacts if a["artifactTypeName"] == "code"]
+        assert len(codes) == 2 and all({"families/vae.py", "tracking/wandb_artifacts.py"} <= set(c) for c in codes)
         before = {name: len(run["history"]) for name, run in server.runs.items()}
         for words in (["train", "training.max_images=2500"], ["evaluate", "metrics=bound", "metrics.bound.ks=[1]"]):
             done = call("genexp", *words, f"run={folders[0]}")

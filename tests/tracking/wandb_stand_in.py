@@ -221,6 +221,24 @@ class Handler(BaseHTTPRequestHandler):
         self.server.alerts.append(variables)
         return {"notifyScriptableRunAlert": {"success": True}}
 
+    def ProjectInternalId(self, variables):
+        return {"project": {"id": "project", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
+
+    def GetProjects(self, variables):
+        end = {"endCursor": None, "hasNextPage": False}
+        node = {
+            "node": PROJECT | {"entityName": "team", "createdAt": "", "isBenchmark": False, "user": None},
+            "cursor": "",
+        }
+        return {"models": {"edges": [node], "pageInfo": end}}
+
+    def upsertView(self, variables):
+        """Of a report."""
+        self.server.views.append(variables | {"spec": json.loads(variables["spec"])})
+        kept = {name: variables[name] for name in ("type", "name", "displayName", "description", "spec")}
+        project = {"id": "project", "name": variables["projectName"], "entityName": variables["entityName"]}
+        return {"upsertView": {"view": kept | {"id": "view", "project": project, "updatedAt": None}, "inserted": True}}
+
     def UpsertView2(self, variables):
         self.server.views.append(variables | {"spec": json.loads(variables["spec"])})
         return {"upsertView": {"view": {"id": "view", "name": variables["name"]}, "inserted": True}}
