@@ -149,10 +149,9 @@ def answer(name: str, value: str | None, keys: Iterable[str], verb: str = "train
         return _of_run(name, value, verb, known)
     same, told = _by_name(SAME), _by_name(TOLD)
     head, _, last = name.partition(".")
-    if name not in same and last.rpartition(".")[2] in same:  # as hparams.lr
-        name_there = last.rpartition(".")[2]
-    else:
-        name_there = name
+    sections = {key.partition(".")[0] for key in known}
+    is_elsewhere = name not in same and head not in sections  # as hparams.lr
+    name_there = last.rpartition(".")[2] if is_elsewhere and last.rpartition(".")[2] in same else name
     if name_there in same:
         target = same[name_there]
         found = [target] if target.endswith("=") else [key for key in known if re.fullmatch(target, key)]
