@@ -29,5 +29,6 @@ def main(arguments: list[str], verbs: Mapping[str, Callable[[list[str]], None]],
             verbs[verb](["--help"])
         return flags_in(text.getvalue())
 
-    lines = dict(re.findall(r"^  genexp (\w+) (?:\.\.\.)? +(.*)$", help_text, re.MULTILINE))
+    verb_lines, _, _ = help_text.partition("Examples")
+    lines = dict(re.findall(r"^  genexp (\w+) (?:\.\.\.)? +(.*)$", verb_lines, re.MULTILINE))
     answer(arguments, {verb: lines.get(verb, "") for verb in verbs}, flags)
