@@ -108,7 +108,7 @@ def drawn_curves():
 def genexp(request, tmp_path, monkeypatch, capsys):
     """Runs ``genexp ...`` in an empty folder; returns (exit code, standard output, standard error)."""
     if "drawn_curves" not in request.fixturenames:
-        monkeypatch.setattr("genexp.callbacks.curves.draw_curves", lambda *_: False)
+        monkeypatch.setattr("genexp.callbacks.curves.draw_curves", lambda *_, **__: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENEXP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -50,7 +50,7 @@ def shortened(words):
     rest = [re.sub(r"(?<=max_images=)[\d_]+", lambda m: str(int(m[0]) // IMAGES_OF_ONE * 10), word) for word in rest]
     if "run" in given:
         return [verb, *rest]
-    small = dict(SHORT) | ({} if {"metrics", "sweep"} & given else SMALL_METRICS)
+    small = dict(SHORT) | ({} if {"metrics", "sweep", "experiment"} & given else SMALL_METRICS)
     return [verb, *rest, *(f"{key}={value}" for key, value in small.items() if key not in given)]
 
 

@@ -46,7 +46,7 @@ BELOW = {
         "shards",
     },
 }
-FOR_ALL = {"__version__", "ranges", "terminal"}
+FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
     "probability": {"torch"},
     "networks": {"torch"},

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.callbacks.pictures import are_images, labelled_grid
+from genexp.callbacks.grids import Panel, write_grid
+from genexp.callbacks.pictures import are_images, label_names
 from genexp.families.capabilities import LatentDecoder, LatentVariables
 from genexp.probability.latent.interpolation import Interpolation
 
@@ -22,6 +23,7 @@ class LatentTable:
         decoded: ``(R, S, *shape)``.
         columns: S names.
         rows: R names, or None.
+        y: the label of each row ``(R,)``, which then names it, or None.
         before, after: an example ``(*shape)`` to show at the beginning and at the end of each row: ``(R, *shape)``, or None.
     """
 
@@ -29,6 +31,7 @@ class LatentTable:
     decoded: Tensor
     columns: list[str]
     rows: list[str] | None = None
+    y: Tensor | None = None
     before: Tensor | None = None
     after: Tensor | None = None
 
@@ -36,17 +39,25 @@ class LatentTable:
         """Rows with the examples at their ends: ``(R, C, *shape)`` on the CPU; and C names of the columns."""
         parts, names = [self.decoded], self.columns
         if self.before is not None:
-            parts, names = [self.before[:, None], *parts], ["x", *names]
+            parts, names = [self.before[:, None], *parts], ["original", *names]
         if self.after is not None:
-            parts, names = [*parts, self.after[:, None]], [*names, "x'"]
+            parts, names = [*parts, self.after[:, None]], [*names, "original"]
         return torch.cat([part.cpu().float() for part in parts], dim=1), names
 
-    def write(self, levels: int | None, path: Path) -> bool:
-        """Write the PNG; False, with nothing written, if the examples are no images."""
+    def write(self, levels: int | None, path: Path, *, title: str, names: Sequence[str] | None = None) -> bool:
+        """Write the PNG; False, with nothing written, if the examples are no images.
+
+        Args:
+            levels: of the data.
+            path: the file.
+            title: above all.
+            names: of the classes; None where they have none.
+        """
         if not are_images(self.decoded.shape[2:], levels):
             return False
         x, columns = self.shown()
-        labelled_grid(x.flatten(0, 1), levels, path, columns, self.rows)
+        rows = self.rows if self.y is None else label_names(self.y, names)
+        write_grid([Panel(x=x.flatten(0, 1), width=len(columns), columns=columns, rows=rows)], levels, title, path)
         return True
 
 
@@ -83,7 +94,7 @@ def interpolations(
     t = torch.linspace(0, 1, steps, device=means.device)
     z = path(means[::2], means[1::2], t)
     columns = [f"{value:.3g}" for value in t.tolist()]
-    return LatentTable(z, decode(model, z, y, knobs), columns, _labels(y), x[::2], x[1::2])
+    return LatentTable(z, decode(model, z, y, knobs), columns, None, y, x[::2], x[1::2])
 
 
 def prior_interpolations(
@@ -100,7 +111,7 @@ def prior_interpolations(
     z = model.sample_prior(2 * rows)
     t = torch.linspace(0, 1, steps, device=z.device)
     z = path(z[::2], z[1::2], t)
-    return LatentTable(z, decode(model, z, y, knobs), [f"{value:.3g}" for value in t.tolist()], _labels(y))
+    return LatentTable(z, decode(model, z, y, knobs), [f"{value:.3g}" for value in t.tolist()], None, y)
 
 
 def usage(model: LatentVariables, x: Tensor, y: Tensor | None) -> tuple[Tensor, str]:
@@ -168,8 +179,6 @@ def reconstructions(
     """
     z, _ = model.infer(x, own, draws)
     z = torch.cat([model.latent_mean(x, own)[None], z]).transpose(0, 1)
-    return LatentTable(z, decode(model, z, y, knobs), ["mean"] + ["draw"] * draws, _labels(y), x)
-
-
-def _labels(y: Tensor | None) -> list[str] | None:
-    return None if y is None else [f"y={label}" for label in y.tolist()]
+    return LatentTable(
+        z, decode(model, z, y, knobs), ["mean of q", *(f"draw {i + 1}" for i in range(draws))], None, y, x
+    )

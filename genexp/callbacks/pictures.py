@@ -3,31 +3,20 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from genexp.callbacks.grids import Panel, write_grid
+from genexp.families.base import GenerativeModule
+from genexp.families.capabilities import ConditionalMeans
+from genexp.plot_style import COLOURS, DOT, new_figure, style
 
-def picture(x: Tensor, levels: int | None, path: Path, columns: int | None = None) -> bool:
-    """Write samples as a PNG: images as a grid, points of the plane as a scatter plot.
-
-    Args:
-        x: ``(N, C, H, W)`` levels with C = 1 or 3, or ``(N, 2)`` reals.
-        levels: number of levels; None for reals.
-        path: file to write.
-        columns: images in a row; None for a square grid.
-
-    Returns:
-        False, with nothing written, if the data have no picture (e.g. binary vectors).
-    """
-    if are_images(x.shape[1:], levels):
-        _grid(x, levels, columns or math.ceil(math.sqrt(len(x)))).save(path)
-        return True
-    if x.ndim == 2 and x.shape[1] == 2 and levels is None:
-        _scatter(x, path)
-        return True
-    return False
+MOST = 400
+"""Images in a picture of samples."""
+HEADED = 20
+"""Labels, at most, that have a column each."""
 
 
 def are_images(shape: Sequence[int], levels: int | None) -> bool:
@@ -35,52 +24,124 @@ def are_images(shape: Sequence[int], levels: int | None) -> bool:
     return levels is not None and len(shape) == 3 and shape[0] in (1, 3)
 
 
-def labelled_grid(
-    x: Tensor, levels: int, path: Path, columns: Sequence[str], rows: Sequence[str] | None = None
-) -> None:
-    """Write images as a grid in a white margin with the name of each column above it and of each row beside it.
+def are_points(shape: Sequence[int], levels: int | None) -> bool:
+    """Whether examples of this shape, with so many levels, are points of the plane."""
+    return levels is None and tuple(shape) == (2,)
+
+
+def label_names(y: Tensor | None, names: Sequence[str] | None) -> list[str] | None:
+    """The names of labels ``(N,)``: those of the classes where these have names, else their numbers; None without labels."""
+    return None if y is None else [names[label] if names else str(label) for label in y.tolist()]
+
+
+@torch.no_grad()
+def conditional_means(model: GenerativeModule, n: int, y: Tensor | None, **knobs: Any) -> tuple[Tensor, Tensor | None]:
+    """``n`` samples of a model, and the means of p(x | z) of the same z where the family has them and the samples are more than
+    these means rounded; else None. Arguments as of :meth:`genexp.families.base.GenerativeModule.sample`."""
+    if not isinstance(model, ConditionalMeans) or model.unfit(ConditionalMeans) or model.levels is None:
+        return model.sample(n, y, **knobs), None
+    x, means = model.sample_by(model.draw_with_means, n, y, **knobs)
+    return x, means if (x - means).abs().max() > 0.5 else None
+
+
+def picture(
+    x: Tensor,
+    levels: int | None,
+    path: Path,
+    *,
+    title: str,
+    labels: Sequence[str] | None = None,
+    means: Tensor | None = None,
+    total: int | None = None,
+) -> bool:
+    """Write samples as a PNG: images as a grid, points of the plane as a scatter plot.
+
+    Labels that recur in the same order are a column each, with their names above; one label of all samples is in the title;
+    others stand above each image.
 
     Args:
-        x: ``(R * S, C, H, W)`` in [0, levels - 1], row by row, C = 1 or 3.
-        levels: number of levels.
+        x: ``(N, C, H, W)`` levels with C = 1 or 3, or ``(N, 2)`` reals.
+        levels: number of levels; None for reals.
         path: file to write.
-        columns: S names.
-        rows: R names; None for none.
+        title: above all.
+        labels: a name for each sample; None without labels.
+        means: of p(x | z) for the same z, like ``x``, to stand beside the samples; None for none.
+        total: number of samples of which these are the first; None if they are all.
+
+    Returns:
+        False, with nothing written, if the data have no picture (e.g. binary vectors).
     """
-    grid = _grid(x, levels, len(columns)).convert("RGB")
-    font = ImageFont.load_default(size=12)
-    left = max(math.ceil(font.getlength(name)) for name in rows) + 12 if rows else 0
-    canvas = Image.new("RGB", (left + grid.width, 20 + grid.height), "white")
-    canvas.paste(grid, (left, 20))
-    draw = ImageDraw.Draw(canvas)
-    width, height = (grid.width - 1) / len(columns), (grid.height - 1) / (len(x) // len(columns))
-    for i, name in enumerate(columns):
-        draw.text((left + (i + 0.5) * width, 17), name, "black", font, anchor="ms")
-    for i, name in enumerate(rows or ()):
-        draw.text((left - 6, 20 + (i + 0.5) * height), name, "black", font, anchor="rm")
-    canvas.save(path)
+    if labels and len(set(labels)) == 1 and len(labels) > 1:
+        title, labels = f"{title}{DOT}label {labels[0]}", None
+    if are_points(x.shape[1:], levels):
+        _scatter([x], [""], title, path)
+        return True
+    if not are_images(x.shape[1:], levels):
+        return False
+    total = total or len(x)
+    if total > MOST:
+        title = f"{title}{DOT}the first {MOST} of {total:,}"
+        x, labels, means = x[:MOST], labels and labels[:MOST], means if means is None else means[:MOST]
+    width, named = _columns(len(x), labels)
+    panels = [Panel(x=x, width=width, name=None if means is None else "samples", **named)]
+    if means is not None:
+        panels.append(Panel(x=means, width=width, name="means of p(x|z), of the same z", **named))
+    write_grid(panels, levels, title, path)
+    return True
 
 
-def _grid(x: Tensor, levels: int, columns: int) -> Image.Image:
-    """Tile with a border of one pixel, small images enlarged by whole factors."""
-    pixels = (x.cpu().double() / (levels - 1) * 255).round().to(torch.uint8)
-    zoom = max(1, 56 // pixels.shape[-1])
-    pixels = pixels.repeat_interleave(zoom, -1).repeat_interleave(zoom, -2)
-    n, channels, height, width = pixels.shape
-    rows = math.ceil(n / columns)
-    canvas = torch.full((channels, rows * (height + 1) + 1, columns * (width + 1) + 1), 96, dtype=torch.uint8)
-    for i in range(n):
-        top, left = (i // columns) * (height + 1) + 1, (i % columns) * (width + 1) + 1
-        canvas[:, top : top + height, left : left + width] = pixels[i]
-    array = canvas.permute(1, 2, 0).numpy()
-    return Image.fromarray(array[:, :, 0] if channels == 1 else array)
+def _columns(n: int, labels: Sequence[str] | None) -> tuple[int, dict[str, Sequence[str]]]:
+    """How many samples a row has, and where the labels go."""
+    square = math.ceil(math.sqrt(n))
+    if labels is None:
+        return square, {}
+    period = len(set(labels))
+    if 1 < period <= HEADED and all(label == labels[i % period] for i, label in enumerate(labels)):
+        return period, {"columns": labels[:period]}
+    return square, {"captions": labels}
 
 
-def _scatter(x: Tensor, path: Path) -> None:
-    from matplotlib.figure import Figure
+def over_time(
+    rows: dict[int, Tensor], levels: int | None, path: Path, *, title: str, labels: Sequence[str] | None
+) -> bool:
+    """Write samples that come from the same random draws at several times of a training: a row for each time, or a panel of
+    points of the plane.
 
-    figure = Figure(figsize=(4, 4), dpi=100)
-    axes = figure.add_subplot()
-    axes.scatter(*x.cpu().T.numpy(), s=2, alpha=0.5)
-    axes.set_aspect("equal")
-    figure.savefig(path, bbox_inches="tight")
+    Args:
+        rows: ``(S, *shape)`` by the training images that the model had seen.
+        levels: number of levels; None for reals.
+        path: file to write.
+        title: above all.
+        labels: S names; None without labels.
+
+    Returns:
+        False, with nothing written, if the data have no picture.
+    """
+    times = sorted(rows)
+    heads, xs = [f"{images:,} images" for images in times], [rows[images] for images in times]
+    if are_points(xs[0].shape[1:], levels):
+        _scatter(xs, heads, title, path)
+        return True
+    if not are_images(xs[0].shape[1:], levels):
+        return False
+    write_grid([Panel(x=torch.cat(xs), width=len(xs[0]), columns=labels, rows=heads)], levels, title, path)
+    return True
+
+
+def _scatter(xs: Sequence[Tensor], names: Sequence[str], title: str, path: Path) -> None:
+    """Points of the plane, a panel for each time, of which all have the range of the last."""
+    columns = min(len(xs), 4)
+    rows = math.ceil(len(xs) / columns)
+    with style():
+        figure = new_figure(max(4.4, 3.2 * columns), 0.4 + (4 if len(xs) == 1 else 3.2) * rows)
+        figure.suptitle(title)
+        xs = [x.cpu()[torch.isfinite(x.cpu()).all(1)] for x in xs]
+        last = xs[-1] if len(xs[-1]) else torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+        low, high = last.min(0).values, last.max(0).values
+        margin = 0.05 * (high - low).max().clamp(min=1e-6)
+        for i, (x, name) in enumerate(zip(xs, names, strict=True)):
+            axes = figure.add_subplot(rows, columns, i + 1, title=name, xlabel="x₁", ylabel="x₂")
+            axes.scatter(*x.T.numpy(), s=4, alpha=0.5, linewidths=0, color=COLOURS[0])
+            axes.set_aspect("equal")
+            axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
+        figure.savefig(path)

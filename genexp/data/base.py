@@ -45,6 +45,8 @@ class Data(LightningDataModule, ABC):
     """The one value that ``levels`` may have, where the source decides it."""
     sample_rate: int | None = None
     """Samples per second of sound, whose levels are mu-law codes; None for other data."""
+    class_names: Sequence[str] | None = None
+    """What the labels are called, in their order; None where their numbers are their names."""
     modes: Modes | None = None
     """The modes of the distribution, where they are known and lie apart."""
     stacked_digits: ClassVar[bool] = False

@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ TRAINING = (
     _file("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
 )
 TEST = _file("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b")
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""By their labels, from 0."""
 RECORD = 1 + 3 * 32 * 32
 """Bytes of an example: the label, then the pixels channel by channel and row by row."""
 
@@ -64,6 +66,8 @@ class Cifar10(FileData):
     Raises:
         ValueError: there is no such batch, or the shares overlap or are none.
     """
+
+    class_names: ClassVar[Sequence[str]] = CLASSES
 
     def __init__(self, *, batches: Sequence[int], splits: Mapping[str, float], **common: Any) -> None:
         super().__init__(**common)

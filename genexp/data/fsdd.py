@@ -63,6 +63,9 @@ class Fsdd(FileData):
         if self.levels is None:
             raise ValueError("data.levels=null: the codes are integers, set 2 to 256")
         self.labels = labels
+        digits = [str(digit) for digit in range(DIGITS)]
+        both = [f"{digit} {speaker}" for digit in digits for speaker in SPEAKERS]
+        self.class_names = {"digit": digits, "speaker": SPEAKERS, "both": both}[labels]
         self.sample_rate = sample_rate
 
     def files(self) -> Sequence[RemoteFolder]:

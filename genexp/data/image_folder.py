@@ -89,6 +89,15 @@ class ImageFolder(StreamedData):
         self._left_out = LeftOut()
         self._counted: set[Path] = set()
 
+    @property
+    def class_names(self) -> list[str] | None:
+        """Those of the class folders; None where there are none, or not yet."""
+        folder = self.root / SPLITS[0] if self.splits is None else self.root
+        if self.num_classes is None or not folder.is_dir():
+            return None
+        names = sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+        return names if len(names) == self.num_classes else None
+
     def find(self, split: str) -> ImageFiles:
         folder, low, high = self.root / split, 0.0, 1.0
         if self.splits is not None:

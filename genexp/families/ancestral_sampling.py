@@ -1,8 +1,9 @@
 """What families share that draw one dimension after another: ancestral sampling and completion."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ class AncestralModule(GenerativeModule, ExactLikelihood, Completion):
     """A mixture with equal weights of the densities that ``ensemble`` orders of the dimensions give; an example is drawn in
     one of the orders, chosen uniformly."""
 
+    units: ClassVar[Mapping[str, str]] = {"loss": "nats"}
     ensemble: int
 
     @abstractmethod

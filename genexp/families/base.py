@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from genexp.families.slots.optimisation import OptimizerFactory, SchedulerFactory
 from genexp.families.training_clock import TrainingClock
 from genexp.ranges import at_least, inside
+
+Drawn = TypeVar("Drawn")
 
 
 class GenerativeModule(TrainingClock):
@@ -56,6 +58,9 @@ class GenerativeModule(TrainingClock):
         self.reference_lines: dict[str, tuple[float, str]] = {}
         """Constants to compare a logged quantity with, such as its optimum, by its name: value and label."""
 
+    units: ClassVar[Mapping[str, str]] = {}
+    """Of the entries of :meth:`loss` that have one, by name, for plots."""
+
     @property
     def dims(self) -> int:
         """Number of dimensions of one example."""
@@ -93,11 +98,15 @@ class GenerativeModule(TrainingClock):
             ValueError: ``n`` < 1, labels that are no whole numbers, out of range or of the wrong number, labels for an
                 unconditional model, or a knob that this sampler does not have.
         """
+        return self.sample_by(self.draw, n, y, **knobs)
+
+    def sample_by(self, draw: Callable[..., Drawn], n: int, y: Tensor | int | None = None, **knobs: Any) -> Drawn:
+        """As :meth:`sample`, by :meth:`draw` or by another method that takes the same arguments."""
         at_least(1, n=n)
         self.check_knobs(knobs)
         y = self._sample_labels(n, y)
         with self.evaluating(), torch.no_grad():
-            return self.draw(n, y, **knobs)
+            return draw(n, y, **knobs)
 
     def check_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` for an option that the sampler of this family does not have."""

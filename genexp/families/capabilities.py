@@ -104,6 +104,15 @@ class Reconstruction(ABC):
         """x after encoding and decoding: ``(B, *shape)`` in the data space."""
 
 
+class ConditionalMeans(ABC):
+    """The family draws z and then x from a p(x | z) whose mean is known: a picture without the noise of x."""
+
+    @abstractmethod
+    def draw_with_means(self, n: int, y: Tensor | None, **knobs: Any) -> tuple[Tensor, Tensor]:
+        """What ``draw`` gives under the same random draws, and E[x | z, y] of the same z for pictures, in [0, levels - 1], not
+        rounded to levels, so that binary data are grey: ``(n, *shape)`` each. Arguments as of ``draw``."""
+
+
 class LatentDecoder(ABC):
     """The family makes x out of real latent variables z ``(latent_dim,)`` that have a prior."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genexp.families.capabilities import ConditionalMeans
 from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import LadderDecoderFactory, LadderEncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
@@ -16,7 +17,7 @@ from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
 
-class HierarchicalVAE(VariationalModule):
+class HierarchicalVAE(VariationalModule, ConditionalMeans):
     """Groups of latents z_1, ..., z_G on grids from coarse to fine, with diagonal Gaussians in the order of generation:
 
         p(x, z) = p(z_1) p(z_2 | z_1) ... p(z_G | z_<G) p(x | z),    q(z | x) = q(z_1 | x) q(z_2 | z_1, x) ... q(z_G | z_<G, x).
@@ -96,9 +97,20 @@ class HierarchicalVAE(VariationalModule):
         """z ~ p(z), then x ~ p(x | z). Temperatures in [0, inf), None for the model's own: ``latent_temperature`` multiplies the
         standard deviations of the priors, ``temperature`` is that of p(x | z)."""
         temperature = knob("temperature", temperature, self.temperature)
+        return self.observation.decode(self._generate(n, y, latent_temperature), temperature)
+
+    def draw_with_means(
+        self, n: int, y: Tensor | None, *, temperature: float | None = None, latent_temperature: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        params = self._generate(n, y, latent_temperature)
+        x = self.observation.decode(params, knob("temperature", temperature, self.temperature))
+        return x, self.observation.expectation(params)
+
+    def _generate(self, n: int, y: Tensor | None, latent_temperature: float | None) -> Tensor:
+        """The parameters ``(n, P, *shape)`` of p(x | z), z from the priors at a temperature."""
         latent_temperature = knob("latent_temperature", latent_temperature, self.latent_temperature)
         eps = [latent_temperature * self.noise(n, *shape) for shape in self.decoder.latent_shapes]
-        return self.observation.decode(self.decoder(None, y, eps)[0], temperature)
+        return self.decoder(None, y, eps)[0]
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

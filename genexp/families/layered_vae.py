@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genexp.families.capabilities import ConditionalMeans
 from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import DecoderFactory, EncoderFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
@@ -14,7 +15,7 @@ from genexp.probability.observation.base import normal_log_prob, promoted
 from genexp.probability.quantize import unit
 
 
-class LayeredVAE(VariationalModule):
+class LayeredVAE(VariationalModule, ConditionalMeans):
     """Markov chains of vectors h_1, ..., h_L in both directions, all Gaussians diagonal (equations 1 and 2):
 
         p(x, h) = p(h_L) p(h_{L-1} | h_L) ... p(h_1 | h_2) p(x | h_1),    p(h_L) = N(0, I),
@@ -112,11 +113,20 @@ class LayeredVAE(VariationalModule):
     def draw(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> Tensor:
         """h_L ~ N(0, I), down to h_1, then x ~ p(x | h_1) at ``temperature`` in [0, inf), None for the model's own."""
         temperature = knob("temperature", temperature, self.temperature)
+        return self.observation.decode(self._generate(n, y), temperature)
+
+    def draw_with_means(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> tuple[Tensor, Tensor]:
+        params = self._generate(n, y)
+        x = self.observation.decode(params, knob("temperature", temperature, self.temperature))
+        return x, self.observation.expectation(params)
+
+    def _generate(self, n: int, y: Tensor | None) -> Tensor:
+        """The parameters ``(n, P, *shape)`` of p(x | h_1), h from the prior."""
         h = self.noise(n, self.latent_dims[-1])
         for layer in range(len(self.latent_dims) - 1, 0, -1):
             mean, log_std = self.prior(layer, h, y)
             h = mean + log_std.exp() * self.noise(*mean.shape)
-        return self.observation.decode(self.decoder_1(h, y), temperature)
+        return self.decoder_1(h, y)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

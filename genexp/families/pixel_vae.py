@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genexp.families.ancestral_sampling import draw_steps, one_thread
+from genexp.families.capabilities import ConditionalMeans
 from genexp.families.slots.variational import AutoregressiveDecoderFactory
 from genexp.families.vae import VAE
 from genexp.families.variational import repeated
@@ -39,6 +40,11 @@ class PixelVAE(VAE):
                 f"model.observation: {type(self.observation).__name__} joins {self.observation.group} channels of a pixel, "
                 f"{type(self.decoder.network).__name__} draws {self.decoder.group} together"
             )
+
+    def unfit(self, capability: type) -> str | None:
+        if capability is ConditionalMeans:
+            return "the mean of p(x|z) has no closed form where the pixels depend on one another"
+        return super().unfit(capability)
 
     def log_conditional(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """See :class:`LatentVariables`; the network of x runs once for each x, however many z there are."""

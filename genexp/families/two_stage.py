@@ -1,18 +1,19 @@
 """A second stage: a prior over the codes of a trained VQ-VAE (van den Oord, Vinyals, Kavukcuoglu 2017, section 3.3)."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, LikelihoodBound, Reconstruction
+from genexp.families.capabilities import ConditionalMeans, ExactLikelihood, LikelihoodBound, Reconstruction
 from genexp.families.slots.calling import made_by
 from genexp.families.slots.quantised import CodePriorFactory
 from genexp.families.vq_vae import VQVAE
 
 
-class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
+class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction, ConditionalMeans):
     """p(x) = sum over codes of prior(codes) p(x | codes): p(x | codes) is a VQ-VAE's and frozen, the prior is learnt.
 
     The codes are data of shape (1, h, w) with K levels, so that any model with an exact likelihood can be the prior. The
@@ -29,6 +30,8 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         ValueError: the first stage is no VQ-VAE, or does not go with the data or the prior; or the prior has no exact
             likelihood.
     """
+
+    units: ClassVar[Mapping[str, str]] = {"loss": "nats", "elbo": "nats", "distortion": "nats"}
 
     def __init__(
         self,
@@ -99,6 +102,12 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction):
         """
         codes = self.prior.sample(n, y, temperature=prior_temperature)
         return self.first_stage.decode(codes[:, 0], y, temperature)
+
+    def draw_with_means(
+        self, n: int, y: Tensor | None, *, temperature: float | None = None, prior_temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        codes = self.prior.sample(n, y, temperature=prior_temperature)[:, 0]
+        return self.first_stage.decode(codes, y, temperature), self.first_stage.decoded_mean(codes, y)
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.first_stage.reconstruct(x, y)

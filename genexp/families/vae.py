@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genexp.families.capabilities import LatentVariables
+from genexp.families.capabilities import ConditionalMeans, LatentVariables
 from genexp.families.slots.calling import made_by
 from genexp.families.slots.variational import DecoderFactory, EncoderFactory, PosteriorFactory, PriorFactory
 from genexp.families.variational import Draws, VariationalModule, knob, repeated
@@ -16,7 +16,7 @@ from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
 
-class VAE(VariationalModule, LatentVariables):
+class VAE(VariationalModule, LatentVariables, ConditionalMeans):
     """Variational autoencoder: prior p(z), approximate posterior q(z | x), observation model p(x | z).
 
     Free bits are of each dimension of z or, where only the sum of their KL terms is known, of all of them.
@@ -140,6 +140,11 @@ class VAE(VariationalModule, LatentVariables):
         """z ~ p(z), then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
         temperature = knob("temperature", temperature, self.temperature)
         return self.decode(self.sample_prior(n), y, temperature=temperature)
+
+    def draw_with_means(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> tuple[Tensor, Tensor]:
+        z = self.sample_prior(n)
+        x = self.decode(z, y, temperature=knob("temperature", temperature, self.temperature))
+        return x, self.conditional_mean(z, y)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

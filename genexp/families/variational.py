@@ -1,9 +1,9 @@
 """What latent-variable models trained by a lower bound on log p(x) have in common, whatever their latents are."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ class VariationalModule(GenerativeModule, ImportanceBound, Reconstruction):
     Raises:
         ValueError: an argument is out of range, or k > 1 goes with a weight of the KL term.
     """
+
+    units: ClassVar[Mapping[str, str]] = dict.fromkeys(("loss", "elbo", "distortion", "rate"), "nats")
 
     def __init__(
         self,

@@ -1,13 +1,14 @@
 """Approximate density with discrete latents: the VQ-VAE (van den Oord, Vinyals, Kavukcuoglu, NeurIPS 2017)."""
 
+from collections.abc import Mapping
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import LikelihoodBound, Reconstruction
+from genexp.families.capabilities import ConditionalMeans, LikelihoodBound, Reconstruction
 from genexp.families.slots.autoregressive import ObservationFactory
 from genexp.families.slots.calling import made_by
 from genexp.families.slots.quantised import CodebookFactory, GridDecoderFactory, GridEncoderFactory
@@ -18,7 +19,7 @@ from genexp.probability.quantize import unit
 from genexp.ranges import at_least
 
 
-class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
+class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction, ConditionalMeans):
     """Vector-quantised variational autoencoder: an image becomes a grid of codes, each one of K, and codes become an image.
 
     The posterior is a point mass on the codes of x. By itself the model has a uniform prior over the K^(h w) grids of codes,
@@ -36,6 +37,8 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
             bounded, 0 shows the means of p(x | z), as is common.
         base: see :class:`GenerativeModule`.
     """
+
+    units: ClassVar[Mapping[str, str]] = {"elbo": "nats", "distortion": "nats"}
 
     def __init__(
         self,
@@ -140,6 +143,14 @@ class VQVAE(GenerativeModule, LikelihoodBound, Reconstruction):
         """Uniform codes, then :meth:`decode`; ``temperature`` in [0, inf), None for the model's own."""
         codes = torch.randint(self.codebook.size, (n, *self.grid), device=self.device)
         return self.decode(codes, y, temperature)
+
+    def draw_with_means(self, n: int, y: Tensor | None, *, temperature: float | None = None) -> tuple[Tensor, Tensor]:
+        codes = torch.randint(self.codebook.size, (n, *self.grid), device=self.device)
+        return self.decode(codes, y, temperature), self.decoded_mean(codes, y)
+
+    def decoded_mean(self, codes: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | codes] for pictures, not rounded to levels; arguments as of :meth:`decode`."""
+        return self.observation.expectation(self.decoder(self.codebook.lookup(codes), self.labels(y)))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

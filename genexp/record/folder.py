@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from genexp import __version__
+from genexp.plot_style import DOT
 from genexp.record import small_files
 from genexp.record.errors import ConfigError
 from genexp.record.interpolations import with_recorded
@@ -107,6 +109,14 @@ class RunFolder:
         """The option of every config group."""
         return small_files.read_mapping(self.config_file.with_name("choices.yaml"))
 
+    def title(self, data: str) -> str:
+        """What a picture of the run is called: the model that was chosen, and the data.
+
+        Args:
+            data: name of the data.
+        """
+        return f"{self.choices().get('model', 'model')}{DOT}{data}"
+
     def overrides(self) -> list[str]:
         """What the config was composed with."""
         return small_files.read_overrides(self.config_file.with_name("overrides.yaml"))
@@ -117,6 +127,18 @@ class RunFolder:
             return os.path.lexists(self.config_file)
         except ValueError:  # a path with a character that no path can have
             return False
+
+    def debug(self) -> str | None:
+        """The kind of debug run that it holds, whose values are no results; None of an ordinary run."""
+        return self.status().get("debug")
+
+    def clear(self) -> None:
+        """Remove all that a run has written; what others put there stays."""
+        for name in (".hydra", "checkpoints", "samples", "wandb"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("status.json", "metrics.csv", "metrics.json", "curves.png", "profile.txt", "fit-*"):
+            for path in self.path.glob(name):
+                path.unlink()
 
     def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str], **entries: Any) -> None:
         """Record what is about to run, and with what.
@@ -193,8 +215,9 @@ class RunFolder:
         return small_files.read_status(self.path / "status.json")
 
     def state(self) -> str:
-        """``running``, ``done``, ``pruned``, ``failed`` or ``interrupted``, as the run said; ``killed`` or ``lost`` where its
-        process ended without a word (:func:`genexp.record.owner.fate`); ``unknown`` where there is no status."""
+        """``running``, ``done``, ``pruned``, ``failed``, ``interrupted``, or ``debug`` of a debug run that ended well, as the run
+        said; ``killed`` or ``lost`` where its process ended without a word (:func:`genexp.record.owner.fate`); ``unknown`` where
+        there is no status."""
         status = self.status()
         state = status.get("state", "unknown")
         return fate(status.get("owner"), self._beat()) if state == "running" else state

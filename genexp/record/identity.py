@@ -24,6 +24,10 @@ BOOKKEEPING = (
 """Keys of the config that change nothing about what is learnt and measured."""
 
 
+ADDED = {"training.initial_weights": "null"}
+"""Keys that configs of earlier versions have not, and what their runs had all the same."""
+
+
 def flatten(config: Any, path: str = "") -> dict[str, str]:
     """Leaves of a config by dotted key, as text."""
     if isinstance(config, dict):
@@ -34,9 +38,9 @@ def flatten(config: Any, path: str = "") -> dict[str, str]:
 
 
 def without(leaves: dict[str, str], keys: tuple[str, ...]) -> dict[str, str]:
-    """The leaves that are not at or below any of ``keys``."""
+    """The leaves of a run that are not at or below any of ``keys``; those of a run of an earlier version, with :data:`ADDED`."""
     below = tuple(f"{key}." for key in keys)
-    return {key: value for key, value in leaves.items() if not f"{key}.".startswith(below)}
+    return {key: value for key, value in (ADDED | leaves).items() if not f"{key}.".startswith(below)}
 
 
 def identity(resolved: dict[str, Any]) -> dict[str, str]:

@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from genexp.plot_style import COLOURS, MARKERS, new_figure
 from genexp.record.errors import ConfigError
 from genexp.record.values import is_nll
 from genexp.reports.comparison import Comparison
-from genexp.reports.series import COLOURS, MARKERS, by_protocol, error_text
+from genexp.reports.series import by_protocol, error_text
 
 
 @dataclass
@@ -79,12 +80,12 @@ def draw_bounds(lines: Sequence[Bounds], path: Path, errors: str) -> None:
         path: the PNG.
         errors: what the error bars are.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    figure = Figure(figsize=(8, 4.6), dpi=120, layout="constrained")
+    figure = new_figure(8, 4.6)
+    figure.suptitle("Bounds on the likelihood against the number of draws")
     axes = figure.add_subplot(
-        xlabel="k, draws of z for each example", ylabel="-log p(x), nats: upper bounds, lower is better"
+        xlabel="k, draws of z for each example", ylabel="-log p(x) in nats: upper bounds, lower is better"
     )
     for i, line in enumerate(lines):
         style = {"color": COLOURS[i % len(COLOURS)]}
@@ -99,6 +100,5 @@ def draw_bounds(lines: Sequence[Bounds], path: Path, errors: str) -> None:
     axes.set_xticks(ks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", title=f"bars: {errors}", title_fontsize="small", fontsize="small")
+    figure.legend(loc="outside right upper", title=f"bars: {errors}", title_fontsize="small")
     figure.savefig(path)

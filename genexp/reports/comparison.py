@@ -152,6 +152,9 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
             if reason := run.unreadable():
                 say(f"left out: {reason}")
                 continue
+            if (kind := run.debug()) is not None:
+                say(f"left out: {run.path} is a debug run (debug={kind})")
+                continue
             values, stale, state = run.metrics(), run.stale(), run.state()
             own = configuration(run) if values else {}
         except DamagedFile as error:
@@ -169,7 +172,9 @@ def gather(paths: Sequence[str], console: Console) -> Comparison:
             say(f"{run.path}: {state}, no metrics {run.status().get('error') or ''}")
     if not done:
         raise ConfigError(
-            f"none of the {n_readable} runs has metrics yet" if n_readable else "none of the runs can be read"
+            f"none of the {n_readable} runs has metrics yet"
+            if n_readable
+            else "none of the runs can be read, or is a result"
         )
     keys = differences(configurations)
     identities = [tuple(sorted(c.items())) for c in configurations]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from genexp.plot_style import style
 from genexp.record.errors import ConfigError, check_choice
 from genexp.reports.bounds import plot_bounds
 from genexp.reports.comparison import find_runs, gather
@@ -27,14 +28,11 @@ def plot(paths: Sequence[str], what: str, output: str | None, console: Console) 
     Raises:
         ConfigError: there is no such plot, the runs have no such values, or the file cannot be written.
     """
-    from matplotlib import rc_context
-
     check_choice("--plot", what, list(PLOTS))
     find_runs(paths)  # a folder that is none is told before the plot that would go there
     path = check_output("--output", Path(paths[0]) / f"{what}.png" if output is None else output)
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--output {path}: its name must end in one of {', '.join(FORMATS)}")
-    # names are no formulas, whatever they hold
-    with writing("--output", path), rc_context({"text.parse_math": False}):
+    with writing("--output", path), style():
         PLOTS[what](gather(paths, console), path, console)
     console.print(f"  wrote {path}", highlight=False, soft_wrap=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
+from genexp.plot_style import COLOURS, new_figure
 from genexp.record.errors import ConfigError
 from genexp.reports.comparison import Comparison
-from genexp.reports.series import COLOURS, by_protocol, error_text
+from genexp.reports.series import by_protocol, error_text
 
 
 @dataclass
@@ -71,10 +72,10 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
         errors: what the error bars are.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(6.6, 5.6), dpi=120, layout="constrained")
+    figure = new_figure(8.6, 5.2)
+    figure.suptitle("Rate and distortion")
     FigureCanvasAgg(figure)  # can measure text
     axes = figure.add_subplot(xlabel="rate KL(q(z|x) || p(z)), nats", ylabel="distortion -E log p(x|z), nats")
     rates, distortions = [p.rate[0] for p in points], [p.distortion[0] for p in points]
@@ -102,7 +103,8 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
     )
     axes.plot([], [], color="0.8", linewidth=0.8, label="constant -ELBO = rate + distortion, nats")
     axes.set(xlim=x, ylim=y)
-    axes.legend(loc="upper right", fontsize="small", framealpha=1)
+    axes.grid(False)
+    figure.legend(loc="outside right upper")
     _name_points(figure, axes, points)
     figure.savefig(path)
 

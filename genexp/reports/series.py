@@ -8,10 +8,6 @@ from typing import Any
 
 from genexp.reports.comparison import Column, Comparison, make_columns
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by the colour-blind (Okabe & Ito 2008)."""
-MARKERS = "osD^vP*"
-
 
 def by_protocol(
     found: Comparison, wanted: Callable[[dict[str, Any]], bool]

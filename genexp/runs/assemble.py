@@ -26,10 +26,11 @@ from genexp.record.instantiate import instantiate
 from genexp.runs import trainer as trainers
 from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
+from genexp.runs.debug import debug_of, epoch_images, limits, take_few
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
 from genexp.runs.settings import OPTIONAL, section
-from genexp.runs.train_config import Training
+from genexp.runs.train_config import Training, planned_images
 from genexp.runs.user_callbacks import make_user_callbacks
 
 
@@ -81,7 +82,9 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     model = instantiate(config, "model", extra)
     trainers.check_settings(settings, training, model)
     check_optimizers(model)
-    trainer = make_trainer(config, training, model, str(folder.path))
+    debug = debug_of(config)
+    trainer = make_trainer(config, training, model, str(folder.path), **limits(debug))
+    take_few(debug, data, trainer.world_size)
     trainers.check_trainer(trainer, settings, training, model, console)
     losses = _try_batch(config, model, data)
     for note in data.notes:
@@ -99,7 +102,8 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     trainers.apply(training, model)
     sections = {name: _section(config, name, make) for name, make in OPTIONAL.items()}
     samples = sections.pop("samples")
-    grid = SampleGrid(folder.samples, **asdict(samples), seed=config.seed) if samples is not None else None
+    planned = planned_images(vars(training), model.batches_per_step, epoch_images(debug, data, trainer.world_size))
+    grid = SampleGrid(folder, **asdict(samples), planned=planned, seed=config.seed) if samples is not None else None
     users = make_user_callbacks(config, folder, trainer.strategy.root_device)
     callbacks, checkpoints, history = make_callbacks(
         training,
@@ -112,7 +116,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
         stop=stop,
         console=console,
         seed=config.seed,
-        epoch_images=data.size("train"),
+        epoch_images=epoch_images(debug, data, trainer.world_size),
         monitor_every_images=config.evaluation.monitor_every_images,
         trial=trial,
     )

@@ -84,7 +84,7 @@ def make_callbacks(
     if grid is not None:
         callbacks.append(grid)
     if curves is not None:
-        callbacks.append(Curves(folder.history, folder.path / "curves.png", curves.every_images))
+        callbacks.append(Curves(folder, curves.every_images))
     if collapse is not None:
         callbacks.append(collapse)
     if training.patience is not None:

@@ -1,13 +1,16 @@
 """The training of a run: Lightning's trainer, from the beginning or from a checkpoint."""
 
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from genexp.callbacks.collapse import TrainingCollapsed
 from genexp.callbacks.finite import TrainingDiverged
 from genexp.callbacks.stop import Stop
 from genexp.record.errors import ConfigError
+from genexp.record.provenance import write_atomically
 from genexp.runs.assemble import Assembled
 from genexp.runs.resume import batches_done, is_over
 
@@ -21,6 +24,22 @@ class FirstCause(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.exception = exception
+
+
+class Profile(Callback):
+    """Writes what the trainer's profiler found when training ends; a profiler that has a file of its own writes there.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        profiler = trainer.profiler
+        if trainer.is_global_zero and not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
+            write_atomically(self.path, profiler.summary())
 
 
 def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict[str, Any]] | None) -> None:
@@ -47,6 +66,7 @@ def fit(run: Assembled, loggers: list[Any], stop: Stop, resumed: tuple[str, dict
         run.data.skip(*batches_done(state))
     cause = FirstCause()
     trainer.callbacks.insert(0, cause)
+    trainer.callbacks.append(Profile(Path(trainer.default_root_dir) / "profile.txt"))
     try:
         with stop.deferred():
             trainer.fit(run.model, datamodule=run.data, ckpt_path=path, weights_only=True)

@@ -15,8 +15,9 @@ from genexp.record.identity import flatten
 from genexp.record.instantiate import CONFIG_DIR
 from genexp.runs.first_stage import insert
 from genexp.runs.hydra_errors import explain, foreign
+from genexp.runs.logger_settings import check_recorded
 from genexp.runs.recorded_data import find_data
-from genexp.runs.train_config import check
+from genexp.runs.train_config import check, plain
 
 
 def resume(path: str, overrides: Sequence[str], console: Console) -> None:
@@ -31,7 +32,11 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, or an override cannot be applied.
     """
     folder = RunFolder.existing(path)
-    config = _distrusted(folder)
+    if (kind := folder.debug()) is not None:
+        raise ConfigError(
+            f"run={path}: a debug run (debug={kind}) is not continued; train it anew, under the same name if you like"
+        )
+    config = _distrusted(folder, overrides)
     override(config, overrides)
     config.resume = True
     OmegaConf.update(config, "trial", None, force_add=True)  # only its sweep decides about a trial
@@ -50,7 +55,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, the new folder is not free, or an override cannot be applied.
     """
     original = RunFolder.existing(path)
-    config = _distrusted(original)
+    config = _distrusted(original, overrides)
     OmegaConf.update(config, "name", f"{config.name}-repeated")
     OmegaConf.update(config, "group", None, force_add=True)
     override(config, overrides)
@@ -67,11 +72,12 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         console.print(f"  {key}: {before[key]:.7g}, repeated {after.get(key, float('nan')):.7g}", highlight=False)
 
 
-def _distrusted(folder: RunFolder) -> DictConfig:
-    """The config of a folder, which somebody else may have made: what it allows itself does not count. Callbacks that a run of
-    an earlier version has in ``trainer.callbacks`` are among ``callbacks``."""
+def _distrusted(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
+    """The config of a folder, which somebody else may have made: what it allows itself does not count, nor where its
+    loggers would write. Callbacks that a run of an earlier version has in ``trainer.callbacks`` are among ``callbacks``."""
     config = folder.config()
     OmegaConf.update(config, "allow_targets", [])
+    check_recorded(plain(config).get("logger") or {}, overrides, str(folder.path))
     if callbacks := OmegaConf.select(config, "trainer.callbacks"):
         named = {f"trainer_{i}": node for i, node in enumerate(callbacks)}
         OmegaConf.update(config, "callbacks", {**(config.get("callbacks") or {}), **named}, force_add=True)
@@ -96,7 +102,7 @@ def _train(
 def unlike(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What differed between two runs' surroundings, a line each: data, commit, versions, machine."""
     lines = []
-    for entry in ("data_checksums", "git", "versions", "machine", "python"):
+    for entry in ("initial_weights", "data_checksums", "git", "versions", "machine", "python"):
         old, new = (
             {"": run.get(entry)} if not isinstance(run.get(entry), dict) else run[entry] for run in (before, after)
         )

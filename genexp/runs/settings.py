@@ -67,10 +67,11 @@ class Run:
     data: dict[str, Any]
     model: dict[str, Any]
     trainer: dict[str, Any]
-    logger: dict[str, Any]
+    logger: dict[str, Any] | None = None
     curves: dict[str, Any] | None = field(default_factory=dict)
     progress: dict[str, Any] | None = field(default_factory=dict)
     callbacks: dict[str, Any] | None = None
+    debug: dict[str, Any] | None = None
     metrics: dict[str, Any] | list[str] | None = None
     monitors: dict[str, Any] | list[str] | None = None
 
@@ -85,11 +86,11 @@ class Samples:
     """The grids of samples of a run."""
 
     n: int
-    every_images: int | None
+    every_images: int | Literal["auto"] | None
 
     def __post_init__(self) -> None:
         count(1, n=self.n)
-        if self.every_images is not None:
+        if isinstance(self.every_images, int):
             count(1, every_images=self.every_images)
 
 
@@ -112,6 +113,22 @@ class Progress:
 
     def __post_init__(self) -> None:
         positive(every_seconds=self.every_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debug:
+    """What makes a run a debug run, as ``conf/debug`` explains it."""
+
+    kind: str
+    train_batches: int | None = None
+    validation_batches: int | None = None
+    overfit_batches: int | None = None
+    evaluate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("train_batches", "validation_batches", "overfit_batches"):
+            if getattr(self, name) is not None:
+                count(1, **{name: getattr(self, name)})
 
 
 OPTIONAL = {"samples": Samples, "curves": Curves, "progress": Progress}

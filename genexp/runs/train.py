@@ -20,13 +20,15 @@ from genexp.record.errors import SPLITS, ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.provenance import now
 from genexp.reports.tables import changed_settings, metrics_table, verdict
-from genexp.runs import first_stage
+from genexp.runs import first_stage, initial_weights
 from genexp.runs.assemble import Assembled, assemble
+from genexp.runs.debug import debug_of, make_way, try_split
 from genexp.runs.evaluate import compute, records
 from genexp.runs.fit import fit
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
+from genexp.runs.settings import Debug
 from genexp.runs.slurm import is_restarted, requeue
 from genexp.runs.train_config import logging_of
 from genexp.terminal import bold
@@ -64,9 +66,11 @@ def train(
             resumed = last_good(folder, quiet)
             if resumed is None:
                 first_stage.adopt(config, run.model)
+                initial_weights.adopt(run.training.initial_weights, run.model)
             fit(run, [], stop, resumed)
         return
     with Stop() as stop, folder.lock():
+        make_way(folder, console)
         if folder.holds_run():
             state = folder.state()
             if not (config.resume or is_restarted()):
@@ -98,12 +102,18 @@ def _train(
     before = folder.status()  # none where a damaged one was deleted
     is_begun = folder.holds_run()
     resumed = last_good(folder, console) if is_begun else None
+    begin = None
     if resumed is None:
         first_stage.adopt(config, run.model)
-    entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
+        begin = initial_weights.adopt(run.training.initial_weights, run.model)
+    entries: dict[str, Any] = {"initial_weights": begin} if begin is not None else {}
+    entries |= {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     entries["cwd"] = os.getcwd()
     entries["parameters"] = sum(p.numel() for p in run.model.parameters())
+    debug = debug_of(config)
+    if debug is not None:
+        entries["debug"] = debug.kind
     if is_begun:
         folder.rows()  # refused while nothing is changed, if they are damaged
         folder.recorded()
@@ -128,6 +138,8 @@ def _train(
         tracking.watch(run.model, run.training.log_every_steps)
         run.trainer.callbacks.extend(tracking.callbacks)
         console.print(bold(str(folder.path), f"  {_describe(run.model, run.data)}"), soft_wrap=True)
+        if begin is not None:
+            console.print(f"  {initial_weights.describe(begin)}", highlight=False, markup=False, soft_wrap=True)
         started = time.monotonic()
         try:
             fit(run, tracking.loggers, stop, resumed)
@@ -135,12 +147,25 @@ def _train(
             minutes += (time.monotonic() - started) / 60
             with suppress(OSError):  # of a full disk what ended the training tells
                 folder.set_status("running", minutes=round(minutes, 3))
-        final = finish(config, run, folder, console)
-        console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
-        folder.set_status("done", verdict=judge(config, final, overrides, console))
+        if (profile := folder.path / "profile.txt").exists() and config.trainer.get("profiler") is not None:
+            console.print(f"  profile: {profile}", highlight=False, soft_wrap=True)
+        final = finish(config, run, folder, debug, console)
+        if debug is None:
+            console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
+            folder.set_status("done", verdict=judge(config, final, overrides, console))
+        else:
+            if final:
+                console.print(metrics_table(final, title=f"{folder.path}: {minutes:.1f} min"))
+            folder.set_status("debug")
+            console.print(
+                bold(str(folder.path), f" is a debug run (debug={debug.kind}), and no result"), soft_wrap=True
+            )
         failed = False
     except Interrupted as interrupted:
         folder.settle("interrupted", error=str(interrupted))
+        if debug is not None:
+            console.print(f"{interrupted}; a debug run is not continued", highlight=False, soft_wrap=True)
+            raise
         trusted = f" allow_targets=[{','.join(config.allow_targets)}]" if config.allow_targets else ""
         again = f"genexp train run={folder.path}{trusted}"
         console.print(f"{interrupted}; to continue: {again}", highlight=False, soft_wrap=True)
@@ -179,14 +204,19 @@ def _check_data(new: dict[str, str], old: dict[str, str], name: str, folder: Run
         console.print(f"  {text}", highlight=False, soft_wrap=True)
 
 
-def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Console) -> list[dict[str, Any]]:
-    """Evaluate the best checkpoint and draw its final samples."""
+def finish(
+    config: DictConfig, run: Assembled, folder: RunFolder, debug: Debug | None, console: Console
+) -> list[dict[str, Any]]:
+    """Evaluate the best checkpoint and draw its final samples; a debug run may be tried only, and has no values then."""
     model = load_model(folder, config, "best", list(config.allow_targets)).to(run.trainer.strategy.root_device)
     about = console if config.get("progress", {}) is not None else Console(quiet=True)
     if run.grid is not None:
         with shown(model, about):
             run.grid.draw(run.trainer, model, "final")
             run.grid.draw_traversals(run.trainer, model, "final")
+    if debug is not None and not debug.evaluate:
+        try_split(model, run.data, config.evaluation.split, about)
+        return []
     values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, about)
     final = records(values, config.seed, about_checkpoint(model, config, folder, "best"))
     folder.add_metrics(final)

@@ -20,8 +20,9 @@ from genexp.runs import trainer_arguments
 from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
 from genexp.runs.foreign_keys import foreign, refuse_foreign
+from genexp.runs.initial_weights import initial_weights
 from genexp.runs.logger_settings import check_loggers, check_packages
-from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Evaluation, Run, count, section
+from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
 
 LIMITS = ("max_images", "max_steps", "max_epochs", "patience")
 """Entries of ``training`` that say when it ends."""
@@ -49,6 +50,7 @@ class Training:
     checkpoint_every_minutes: float
     ema_decay: float | None
     ema_half_life_images: float | None
+    initial_weights: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate_batches", "validate_every_epochs", "log_every_steps"):
@@ -67,6 +69,7 @@ class Training:
                 positive(hint=", or null", **{f"gradient_clip_norm.{name}".rstrip("."): value})
         if self.collapse is not None:
             _check_collapse(self.collapse)
+        initial_weights(self.initial_weights)
 
     @classmethod
     def of(cls, config: DictConfig) -> "Training":
@@ -103,15 +106,18 @@ def check(config: DictConfig, is_apart: bool = False) -> None:
     top = _without_variables(config, resolved)
     refuse_foreign([name for name in top if name not in Run.__dataclass_fields__], config)
     section(Run, top, "")
-    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
+    check_packages(resolved.get("logger"))  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
     _check_training(training)
+    if not config.resume and (begin := initial_weights(training.initial_weights)) is not None:
+        begin.path()  # refused if it is not there
     for name, make in OPTIONAL.items():
         if resolved.get(name) is not None:
             section(make, resolved[name], name)
     check_callbacks(resolved.get("callbacks"), resolved.get("progress", {}))
+    _check_debug(resolved)
     section(Evaluation, resolved["evaluation"], "evaluation")
     trainer_arguments.check_arguments(resolved["trainer"])
     _check_trainer(resolved["trainer"])
@@ -127,7 +133,7 @@ def check(config: DictConfig, is_apart: bool = False) -> None:
             raise ConfigError(". ".join(filter(None, (str(error).rstrip("."), foreign(name, config))))) from error
     if config.published is not None:
         check_published(config.published, "published")
-    check_loggers(resolved["logger"])
+    check_loggers(resolved.get("logger"))
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -151,6 +157,14 @@ def _without_variables(config: DictConfig, resolved: Mapping[str, Any]) -> dict[
     text = OmegaConf.to_yaml(config) if unknown else ""
     variables = [name for name in unknown if f"${{{name}}}" in text or f"${{{name}." in text]
     return {name: value for name, value in resolved.items() if name not in variables}
+
+
+def _check_debug(resolved: Mapping[str, Any]) -> None:
+    if resolved.get("debug") is None:
+        return
+    section(Debug, resolved["debug"], "debug")
+    if resolved["trial"] is not None:
+        raise ConfigError("debug: a study needs results, and a debug run is none; leave debug out, or the study")
 
 
 def _check_training(training: Training) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genexp.record.errors import ConfigError, nearest
+from genexp.record.errors import ConfigError, check_choice, nearest
 
 FREE = (
     "accelerator",
@@ -19,23 +19,25 @@ FREE = (
     "profiler",
 )
 """They change how a run is computed or what else watches it."""
+PROFILERS = ("simple", "advanced")
+"""By their names in Lightning, written to ``profile.txt``; one of another kind, or with settings, is given as an object."""
 END = "a training ends at training.max_images, max_steps or max_epochs; a run that is stopped goes on with genexp train run=..."
 VALIDATION = "every validation is of the whole split, since it chooses the best checkpoint; data has the splits"
 EVALUATION = "metrics and evaluation say what is computed, and of how much"
 REFUSED = {
     "logger": "use logger=...",
     "callbacks": "use callbacks=..., e.g. callbacks=[lr_monitor,rich_summary], or '+callbacks.mine={_target_: mymodule.Mine}'",
-    "fast_dev_run": "use training.max_steps, e.g. 1",
+    "fast_dev_run": "use debug=fast",
     "max_epochs": "use training.max_epochs",
     "min_epochs": END,
     "max_steps": "use training.max_steps, which counts the steps of the generator once",
     "min_steps": END,
     "max_time": END,
-    "limit_train_batches": "use data.limit, a number of examples",
+    "limit_train_batches": "use data.limit, a number of examples, or debug=limit",
     "limit_val_batches": VALIDATION,
     "limit_test_batches": EVALUATION,
     "limit_predict_batches": "nothing is predicted here; genexp sample draws",
-    "overfit_batches": "use data.limit, a number of examples",
+    "overfit_batches": "use debug=overfit",
     "val_check_interval": "use training.validate_every_epochs",
     "check_val_every_n_epoch": "use training.validate_every_epochs",
     "num_sanity_val_steps": "a batch is tried before every training anyway",
@@ -75,7 +77,9 @@ def check_arguments(settings: Mapping[str, Any]) -> None:
                 f"trainer.{name}={value}: Lightning's trainer has no such argument.{nearest(name, known)}"
             )
     if isinstance(profiler := settings.get("profiler"), str):
-        raise ConfigError(
-            f"trainer.profiler={profiler}: must say where it writes, e.g. "
-            "{_target_: pytorch_lightning.profilers.SimpleProfiler, dirpath: ., filename: profile}, or null"
-        )
+        if profiler == "pytorch":
+            raise ConfigError(
+                "trainer.profiler=pytorch: must be an object, so that it says what it records and where its table goes: "
+                "{_target_: pytorch_lightning.profilers.PyTorchProfiler, filename: profile} writes into the run's folder"
+            )
+        check_choice("trainer.profiler", profiler, PROFILERS)

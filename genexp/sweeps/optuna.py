@@ -126,6 +126,8 @@ class OptunaSweeper(PlannedSweeper):
         for name, value, least in counts:
             if not (isinstance(value, int) and value >= least) and (name, value) != ("batch", None):
                 raise ConfigError(f"hydra.sweeper.{name}={value}: must be a whole number of at least {least}")
+        if self.config.get("debug") is not None:
+            raise ConfigError("debug: a study needs results, and a debug run is none; leave debug out, or the study")
         check_choice("hydra.sweeper.direction", self.direction, DIRECTIONS)
         if not swept:
             raise ConfigError(

@@ -18,9 +18,16 @@ from genexp.sweeps.job import Job
 
 
 def runs_in(folder: Path) -> list[RunFolder]:
-    """The run folders of a sweep."""
+    """The run folders of a sweep; not those of debug runs, which give way."""
     found = sorted(folder.glob("*/status.json")) if folder.is_dir() else []
-    return [RunFolder(path.parent) for path in found]
+    return [run for run in (RunFolder(path.parent) for path in found) if not _is_debug(run)]
+
+
+def _is_debug(run: RunFolder) -> bool:
+    try:
+        return run.debug() is not None
+    except DamagedFile:
+        return False
 
 
 def identity_of(run: RunFolder) -> dict[str, str] | None:
@@ -123,7 +130,7 @@ def plan_one(config: DictConfig, folder: RunFolder, console: Console) -> None:
     """
     resolved = OmegaConf.to_container(config, resolve=True)
     job = Job(config.name, [], folder, resolved, identity(resolved))
-    if folder.holds_run():
+    if folder.holds_run() and not _is_debug(folder):
         if not config.resume:
             raise ConfigError(
                 f"name={config.name}: {folder.path} already holds a run ({folder.state()}); resume=true continues it, "

@@ -28,7 +28,7 @@ class Outcome:
 
     Attributes:
         folder: of its run, with the values if it is done.
-        state: done, pruned, failed, interrupted, or not begun.
+        state: done, pruned, debug, failed, interrupted, or not begun.
         error: one line; empty if it did not fail.
         is_config_error: whether the config was wrong, rather than the run.
     """
@@ -71,7 +71,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: S
     ended = {job.name: outcome(job) for job in jobs if job.action not in ("done", "twin")}
     count = {
         state: sum(o.state == state for o in ended.values())
-        for state in ("done", "pruned", "failed", "interrupted", NOT_BEGUN)
+        for state in ("done", "pruned", "debug", "failed", "interrupted", NOT_BEGUN)
     }
     skipped = sum(job.action == "done" for job in jobs)
     twins = sum(job.action == "twin" for job in jobs)
@@ -83,7 +83,7 @@ def summarise(jobs: Sequence[Job], folder: Path, repeat: Sequence[str], plots: S
         log = end.folder.path / "log.txt"
         where = f"  ({log})" if log.exists() else ""
         console.print(f"  {name}: {end.error}{where}", markup=False)
-    if any(o.state not in ("done", "pruned") for o in ended.values()):
+    if any(o.state not in ("done", "pruned", "debug") for o in ended.values()):
         words = [word for word in repeat if not word.startswith("resume=")]
         console.print(f"to continue: {shlex.join([*words, 'resume=true'])}", markup=False)
     if count["done"] or skipped:

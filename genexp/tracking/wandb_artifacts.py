@@ -9,7 +9,6 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-import genexp
 from genexp.record.folder import RunFolder
 from genexp.tracking.wandb_final import final_name
 
@@ -65,16 +64,15 @@ def upload_code(logger: Logger, modules: Sequence[str]) -> None:
     import wandb
 
     artifact = wandb.Artifact(f"source-genexp-{logger.experiment.id}", type="code")
-    for name in ("genexp", *modules):
-        spec = find_spec(name.split(".")[0])
-        place = Path(genexp.__file__) if name == "genexp" else Path(spec.origin) if spec and spec.origin else None
-        if place is None:
+    for name in dict.fromkeys(["genexp", *(module.split(".")[0] for module in modules)]):
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
             continue
-        if place.name != "__init__.py":
-            artifact.add_file(str(place), place.name)
-            continue
-        for path in sorted(place.parent.rglob("*.py")):
-            artifact.add_file(str(path), str(path.relative_to(place.parents[1])))
+        place = Path(spec.origin)
+        files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
+        root = place.parents[1] if place.name == "__init__.py" else place.parent
+        for path in files:
+            artifact.add_file(str(path), str(path.relative_to(root)))
     logger.experiment.log_artifact(artifact)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from genexp.callbacks.grids import MARGIN
 from genexp.callbacks.latent_tables import (
     interpolations,
     prior_interpolations,
@@ -56,7 +57,7 @@ def test_interpolations_of_draws_go_from_one_draw_to_the_next(path):
     table = prior_interpolations(model, torch.tensor([4, 5, 6]), rows=3, path=path, steps=5, knobs={})
     assert torch.equal(table.z, path(ends[::2], ends[1::2], torch.linspace(0, 1, 5)))
     assert table.decoded.shape[:2] == (3, 5)
-    assert table.rows == ["y=4", "y=5", "y=6"] and table.shown()[1] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert table.y.tolist() == [4, 5, 6] and table.shown()[1] == ["0", "0.25", "0.5", "0.75", "1"]
 
 
 @pytest.mark.parametrize("path", [linear, slerp])
@@ -67,7 +68,7 @@ def test_interpolations_go_from_reconstruction_to_reconstruction(path):
     assert torch.equal(table.decoded[:, 0], x[::2].float()) and torch.equal(table.decoded[:, -1], x[1::2].float())
     assert torch.equal(table.z, path(model.latent_mean(x[::2]), model.latent_mean(x[1::2]), torch.linspace(0, 1, 5)))
     shown, names = table.shown()
-    assert names == ["x", "0", "0.25", "0.5", "0.75", "1", "x'"] and table.rows is None
+    assert names == ["original", "0", "0.25", "0.5", "0.75", "1", "original"] and table.rows is None
     assert torch.equal(shown[:, 0], x[::2].float()) and torch.equal(shown[:, -1], x[1::2].float())
     assert torch.equal(shown[:, 1:-1], table.decoded)
 
@@ -76,7 +77,7 @@ def test_a_row_has_one_label_and_a_temperature_draws():
     x, y = images(4), torch.tensor([3, 5, 7, 9])
     table = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, knobs={})
     expected = torch.stack([x[::2] + y[::2, None, None, None], x[1::2] + y[::2, None, None, None]], 1)
-    assert torch.equal(table.decoded, expected.float()) and table.rows == ["y=3", "y=7"]
+    assert torch.equal(table.decoded, expected.float()) and table.y.tolist() == [3, 7]
     warm = interpolations(Shown(), x, y, y[::2], path=linear, steps=2, knobs={"temperature": 0.5})
     assert torch.equal(warm.decoded, table.decoded + 50)
 
@@ -120,28 +121,28 @@ def test_dimensions_are_ranked_by_kl_or_else_by_the_variance_of_means():
 def test_reconstructions_of_the_mean_and_of_draws():
     x = images(3)
     table = reconstructions(Shown(), x, None, None, draws=2, knobs={})
-    assert table.columns == ["mean", "draw", "draw"] and table.z.shape == (3, 3, 2)
+    assert table.columns == ["mean of q", "draw 1", "draw 2"] and table.z.shape == (3, 3, 2)
     expected = torch.stack([x.float(), x.float() + 2, x.float() + 4], 1)
     assert torch.equal(table.decoded, expected)
     shown, names = table.shown()
-    assert torch.equal(shown[:, 0], x.float()) and names == ["x", "mean", "draw", "draw"]
+    assert torch.equal(shown[:, 0], x.float()) and names == ["original", "mean of q", "draw 1", "draw 2"]
 
 
 def test_the_picture_has_every_image_and_room_for_names(tmp_path):
     x = images(4)
     x[2:] = 8
     table = interpolations(Shown(), x, torch.zeros(4), torch.zeros(2, dtype=torch.long), path=linear, steps=3, knobs={})
-    assert table.write(9, tmp_path / "a.png")
+    assert table.write(9, tmp_path / "a.png", title="a title", names=["zero", "one"])
     with Image.open(tmp_path / "a.png") as picture:
         picture = picture.convert("RGB")
-    cell, below = (56 + 1, 28 + 1), 2 * (28 + 1) + 1
-    left, top = picture.width - (5 * cell[0] + 1), picture.height - below
+    cell, below = (64 + 1, 32 + 1), 2 * (32 + 1) + 1
+    left, top = picture.width - MARGIN - (5 * cell[0] + 1), picture.height - MARGIN - below
     assert left > 10 and top > 10
     for i, image in enumerate(table.shown()[0].flatten(0, 1)):
         row, column = divmod(i, 5)
         for side in (0, 1):
-            at = (left + 1 + column * cell[0] + 14 + 28 * side, top + 1 + row * cell[1] + 10)
+            at = (left + 1 + column * cell[0] + 16 + 32 * side, top + 1 + row * cell[1] + 10)
             assert picture.getpixel(at) == (round(image[0, 0, side].item() / 8 * 255),) * 3
     margin = [picture.getpixel((i, top + 15)) for i in range(left)]
-    assert min(margin) < (120,) * 3 and margin[0] == (255,) * 3  # the label, on white
-    assert not table.write(None, tmp_path / "b.png") and not (tmp_path / "b.png").exists()
+    assert min(margin) < (140,) * 3 and margin[0] == (255,) * 3  # the label, on white
+    assert not table.write(None, tmp_path / "b.png", title="") and not (tmp_path / "b.png").exists()

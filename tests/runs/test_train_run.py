@@ -44,7 +44,7 @@ def test_a_run_of_each_family(genexp, tiny, drawn_curves, model):
     images = [row[0] for row in history("outputs/a/metrics.csv")]
     assert images == sorted(images) and images[-1] == state["images_seen"]
     with Image.open("outputs/a/samples/final.png") as grid:
-        assert grid.size == (4 * 57 + 1, 4 * 57 + 1)
+        assert grid.width > 4 * 65 and grid.height > 4 * 65
     assert (genexp.folder / "outputs/a/samples/final-reconstructions.png").exists() == (model == "vae")
     assert (genexp.folder / "outputs/a/curves.png").read_bytes().startswith(b"\x89PNG")
     loaded = package.load("outputs/a")

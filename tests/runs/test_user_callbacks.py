@@ -87,8 +87,8 @@ def test_a_run_of_earlier_has_its_callbacks_of_the_trainer_still(mine, tiny, int
     ("words", "line"),
     [
         (
-            ["callbacks=rich_progress", "progress.every_seconds=5"],
-            "callbacks.rich_progress: genexp shows progress itself",
+            ["+callbacks.a={_target_: pytorch_lightning.callbacks.RichProgressBar}"],
+            "callbacks.a: genexp shows progress itself",
         ),
         (
             ["+callbacks.a={_target_: pytorch_lightning.callbacks.BatchSizeFinder}"],

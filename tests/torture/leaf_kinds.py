@@ -63,6 +63,7 @@ KINDS: dict[str, str] = {
     "training.collapse.images": "count",
     "training.collapse.below.*": "number?",
     "training.gradient_clip_norm": "clipping",
+    "training.initial_weights": "weights",
     "training.compile": "switch",
     "training.activation_checkpointing": "switch",
     "training.validate_every_epochs": "count",
@@ -166,6 +167,7 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "name": ("''", "a/b", "..", "../../x", "-x", "x" * 300),
     "clipping": ("abc", "-1", "0", "[]", "nan", "inf", "''", "true"),
     "devices": ("abc", "-1", "0", "1.5", "[]", "{}", "''", "true", str(HUGE)),
+    "weights": ("abc", "7", "1.5", "[]", "{}", "''", "true"),
     "counts0": ("null", "abc", "7", "[0]", "[-1]", "[1.5]", "[abc]", "{}", "''"),
     "betas": ("null", "abc", "0.5", "[]", "[0.5]", "[a,b]", "[-1,0.9]", "[0.5,1.5]", "{}", "''"),
 }

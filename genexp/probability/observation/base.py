@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genexp.probability.observation.logistic_mean import logistic_level_mean
 from genexp.probability.quantize import from_symmetric, symmetric
 from genexp.ranges import at_least, inside
 
@@ -44,8 +45,8 @@ class Observation(ABC):
         return self.sample(params, temperature) if temperature else self.mean(params)
 
     def expectation(self, params: Tensor) -> Tensor:
-        """E[x | params] as it is, or rounded where levels are many: params ``(B, P, *shape)`` -> ``(B, *shape)``, real or
-        integer, in [0, levels - 1]. For pictures: of binary data, grey."""
+        """E[x | params] as it is, or :meth:`mean` where that is all that is known: params ``(B, P, *shape)`` -> ``(B, *shape)``,
+        real or integer, in [0, levels - 1]. For pictures: of binary data, grey."""
         return self.mean(params)
 
 
@@ -148,11 +149,12 @@ class DiscretizedLogisticMixture(Observation):
         return from_symmetric(mean + temperature * noise, self.levels)
 
     def mean(self, params: Tensor) -> Tensor:
-        total = torch.zeros_like(params[:, 0])
-        for level in range(1, self.levels):
-            x = torch.full_like(total, level, dtype=torch.uint8)
-            total += level * self.log_prob(params, x).exp()
-        return total.round().to(torch.uint8)
+        return self.expectation(params).round().to(torch.uint8)
+
+    def expectation(self, params: Tensor) -> Tensor:
+        logits, means, log_scales = promoted(params).chunk(3, dim=1)
+        log_scales = bounded_above(log_scales, self.max_log_scale)
+        return (F.softmax(logits, dim=1) * logistic_level_mean(means, log_scales, self.levels)).sum(1)
 
 
 def logistic_log_mass(x: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> Tensor:

@@ -52,8 +52,11 @@ class BetaBinomial(Observation):
         return (mean + temperature * (x - mean)).round().clamp(0, self.trials).to(torch.uint8)
 
     def mean(self, params: Tensor) -> Tensor:
+        return self.expectation(params).round().to(torch.uint8)
+
+    def expectation(self, params: Tensor) -> Tensor:
         a, b = self._alpha_beta(params)
-        return (self.trials * a / (a + b)).round().to(torch.uint8)
+        return (self.trials * a / (a + b)).to(promoted(params).dtype)
 
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:

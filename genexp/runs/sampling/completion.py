@@ -8,10 +8,12 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genexp.callbacks.pictures import picture
+from genexp.callbacks.grids import Panel, write_grid
+from genexp.callbacks.pictures import are_images, label_names
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import Completion
+from genexp.plot_style import DOT
 from genexp.probability.quantize import unit
 from genexp.record.errors import ConfigError
 from genexp.runs.progress_bars import shown
@@ -72,13 +74,16 @@ def examples(data: Any, split: str, n: int) -> tuple[Tensor, Tensor | None]:
     return torch.cat(xs), None if ys[0] is None else torch.cat(ys)
 
 
-def complete(request: Request, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
+def complete(
+    request: Request, model: GenerativeModule, data: Any, title: str, output: Path, console: Console
+) -> list[Path]:
     """Complete the first examples of a split.
 
     Args:
         request: of the verb.
         model: on the device to use.
         data: the run's.
+        title: of the picture.
         output: where to write, without suffix: ``.npy`` the completions ``(n, draws, *shape)``, ``-examples.npy`` the
             examples ``(n, *shape)``, ``-labels.npy`` of a conditional model ``(n,)``; for images ``.png``, a row for each
             example: itself, what was kept (the rest grey), the completions; for sound, each example and then its
@@ -114,15 +119,19 @@ def complete(request: Request, model: GenerativeModule, data: Any, output: Path,
     drawn = drawn.view(request.n, request.draws, *model.shape)
     arrays = {".npy": drawn, "-examples.npy": x, "-labels.npy": y}
     written = save(output, {suffix: array for suffix, array in arrays.items() if array is not None})
-    path = output.with_name(output.name + ".png")
+    title = DOT.join([title, f"completions of examples of the {request.split} split"])
+    draws = [f"draw {i + 1}" for i in range(request.draws)]
     if data.sample_rate is not None:
         clips = torch.cat([x[:, None], drawn], dim=1).flatten(0, 1)
         clip_labels = None if y is None else y.repeat_interleave(1 + request.draws, 0)
-        written += sounds(clips, clip_labels, model.levels, data.sample_rate, output)
-    elif len(model.shape) == 3 and model.levels is not None:
-        grid = rows(x, given, drawn, model.levels)
-        if picture(grid, 256, path, 2 + request.draws):
-            written.append(path)
+        heads = ["example", *draws] * request.n
+        written += sounds(clips, clip_labels, model.levels, data.sample_rate, output, title=title, rows=heads)
+    elif are_images(model.shape, model.levels):
+        path = output.with_name(output.name + ".png")
+        grid, columns = rows(x, given, drawn, model.levels), ["example", "given", *draws]
+        names = label_names(y, data.class_names)
+        write_grid([Panel(x=grid, width=len(columns), columns=columns, rows=names)], 256, title, path)
+        written.append(path)
     return written
 
 

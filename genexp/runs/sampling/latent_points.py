@@ -1,5 +1,6 @@
 """Latent: decode chosen points of a trained run's latent space."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +19,36 @@ from genexp.callbacks.latent_tables import (
 )
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import LatentDecoder, LatentVariables
+from genexp.plot_style import DOT
 from genexp.probability.latent.interpolation import linear, slerp
 from genexp.record.errors import ConfigError
 from genexp.runs.sampling.files import check_options, labels_of, save
 from genexp.runs.sampling.request import Request
 
 INTERPOLATIONS = {"slerp": slerp, "linear": linear}
+TITLES = {"interpolate": "interpolations", "traverse": "traversals", "reconstruct": "reconstructions"}
 PRIOR_DRAWS = 10_000
 """For the mean of a prior."""
 
 
-def name_of(request: Request) -> str:
-    """How the files of a request are called, before the checkpoint and the seed."""
-    way = f"{request.latent}-{request.interpolation}" if request.latent == "interpolate" else request.latent
-    return f"{way}-{request.split}"
-
-
 @torch.no_grad()
-def latent(request: Request, model: GenerativeModule, data: Any, output: Path, console: Console) -> list[Path]:
+def latent(
+    request: Request,
+    model: GenerativeModule,
+    data: Any,
+    names: Sequence[str] | None,
+    title: str,
+    output: Path,
+    console: Console,
+) -> list[Path]:
     """Decode points of the latent space that belong to examples of a split, chosen by the seed.
 
     Args:
         request: of the verb.
         model: on the device to use, in evaluation mode.
         data: the run's.
+        names: of the classes, or None.
+        title: of the picture.
         output: where to write, without suffix: ``.npy`` what was decoded ``(R, S, *shape)``, ``-latents.npy`` the points
             ``(R, S, latent_dim)``, and for images ``.png``.
         console: for what there is to say.
@@ -63,7 +70,8 @@ def latent(request: Request, model: GenerativeModule, data: Any, output: Path, c
     table = WAYS[request.latent](request, model, data, console)
     written = save(output, {".npy": table.decoded, "-latents.npy": table.z})
     path = output.with_name(output.name + ".png")
-    if table.write(model.levels, path):
+    title = DOT.join([title, f"{TITLES[request.latent]} of the {request.split} split"])
+    if table.write(model.levels, path, title=title, names=names):
         written.append(path)
     return written
 

@@ -7,13 +7,18 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genexp.callbacks.pictures import are_images, labelled_grid
+from genexp.callbacks.grids import Panel, write_grid
+from genexp.callbacks.pictures import are_images
 from genexp.metrics.neighbours import nearest
+from genexp.plot_style import DOT
 from genexp.record.errors import ConfigError
 from genexp.runs.sampling.files import save
 
+MOST = 100
+"""Samples in a picture."""
 
-def neighbours(x: Tensor, data: Any, count: int, output: Path, console: Console) -> list[Path]:
+
+def neighbours(x: Tensor, data: Any, count: int, output: Path, console: Console, *, title: str) -> list[Path]:
     """Write the training examples that are nearest to samples, by :func:`genexp.metrics.neighbours.nearest`.
 
     Args:
@@ -24,6 +29,7 @@ def neighbours(x: Tensor, data: Any, count: int, output: Path, console: Console)
             ``-distances.npy`` their distances ``(n, K)``, and for images ``.png``, a row for each sample: itself, then its
             neighbours, beside it the smallest distance.
         console: for what there is to say.
+        title: of the picture.
 
     Returns:
         The files written.
@@ -48,7 +54,10 @@ def neighbours(x: Tensor, data: Any, count: int, output: Path, console: Console)
     written = save(output, {"-neighbours.npy": found, "-distances.npy": distances})
     if are_images(x.shape[1:], data.levels):
         path = output.with_name(output.name + ".png")
-        rows, columns = [f"{d:.3f}" for d in first.tolist()], ["sample", *map(str, range(1, count + 1))]
-        labelled_grid(torch.cat([x[:, None], found], 1).flatten(0, 1), data.levels, path, columns, rows)
+        rows = [f"distance {d:.3f}" for d in first[:MOST].tolist()]
+        columns = ["sample", *(f"nearest {i + 1}" if i == 0 else str(i + 1) for i in range(count))]
+        images = torch.cat([x[:, None], found], 1)[:MOST].flatten(0, 1)
+        title = DOT.join([title, "beside their nearest training examples"])
+        write_grid([Panel(x=images, width=1 + count, columns=columns, rows=rows)], data.levels, title, path)
         written.append(path)
     return written

@@ -1,6 +1,7 @@
 """What ``genexp sample`` is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +11,9 @@ from genexp.runs.settings import count, section
 
 HALVES = ("top", "bottom", "left", "right")
 """Of an image, that are kept."""
+
+LONGEST_NAME = 100
+"""Characters of the name of a draw, beyond which a checksum takes the place of the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +37,14 @@ class Request:
     centre: Literal["example", "prior"]
     seed: int
     output: str | None
+    format: Literal["npy", "png", "npz", "wav"]
+    batch_size: int
     data: dict[str, Any]
     trainer: dict[str, Any]
     allow_targets: list[str]
 
     def __post_init__(self) -> None:
-        count(1, n=self.n, draws=self.draws, rows=self.rows)
+        count(1, n=self.n, draws=self.draws, rows=self.rows, batch_size=self.batch_size)
         count(2, steps=self.steps)
         if not self.extent > 0:
             raise ValueError(f"extent={self.extent}: must be a number above 0")
@@ -49,9 +55,43 @@ class Request:
         if len(asked) > 1:
             both = " ".join(f"{name}={getattr(self, name)}" for name in asked[:2])
             raise ValueError(f"{both}: one of them at a time")
+        if asked and self.format != "npy":
+            only = f"{asked[0]}={getattr(self, asked[0])} writes arrays and a picture, format=npy"
+            raise ValueError(f"format={self.format}: is for whole draws alone; {only}")
         for knob, value in self.knobs.items() if self.latent is not None else ():
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ValueError(f"knobs.{knob}={shown(value)}: must be a number of at least 0")
+
+    @property
+    def name(self) -> str:
+        """How the files of this request are called."""
+        parts = [self._what(), self.checkpoint, f"seed{self.seed}"]
+        parts += [f"{name}{getattr(self, name)}" for name in self._sizes()]
+        if self.y is not None:
+            parts.append(f"y{'_'.join(map(str, self.y)) if isinstance(self.y, list) else self.y}")
+        parts += [f"{name}{value}" for name, value in sorted(self.knobs.items())]
+        name = "-".join([*parts, *([self.format] if self.format != "npy" else [])]).replace("/", "_")
+        return (
+            name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{sha256(name.encode()).hexdigest()[:8]}"
+        )
+
+    def _what(self) -> str:
+        if self.latent is not None:
+            way = f"{self.latent}-{self.interpolation}" if self.latent == "interpolate" else self.latent
+            return f"{way}-{self.split}"
+        if self.complete is not None:
+            return f"complete-{self.complete}-{self.split}"
+        return "sample" if self.neighbours is None else f"neighbours{self.neighbours}"
+
+    def _sizes(self) -> tuple[str, ...]:
+        if self.latent is not None:
+            return ("rows", "draws") if self.latent == "reconstruct" else ("rows", "steps")
+        return ("n",) if self.complete is None else ("n", "draws")
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what is drawn with some weights."""
+        elsewhere = ("run", "checkpoint", "output", "data", "trainer", "allow_targets")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in elsewhere}
 
     def _check_part(self) -> None:
         part = self.complete

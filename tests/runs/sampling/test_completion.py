@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from genexp.callbacks.grids import MARGIN
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
@@ -45,8 +46,8 @@ def test_completions_of_a_run(genexp, finished):
     request = ["sample", "run=outputs/a", "n=5", "draws=2", "complete=top"]
     code, out, err = genexp(*request)
     assert code == 0, err
-    name = "outputs/a/samples/complete-top-test-best-seed0"
-    assert out.count("wrote") == 4 and "does not look at" not in out
+    name = "outputs/a/samples/complete-top-test-best-seed0-n5-draws2"
+    assert out.count("wrote") == 5 and "does not look at" not in out
     data = instantiate(RunFolder("outputs/a").config(), "data", [])
     x, y = (part[:5].numpy() for part in data.tensors("test"))
     drawn, examples = np.load(f"{name}.npy"), np.load(f"{name}-examples.npy")
@@ -55,8 +56,9 @@ def test_completions_of_a_run(genexp, finished):
     assert (drawn[:, :, :, :4] == x[:, None, :, :4]).all()
     assert (drawn[:, 0, :, 4:] != drawn[:, 1, :, 4:]).any() and (drawn[:, :, :, 4:] != x[:, None, :, 4:]).any()
     with Image.open(f"{name}.png") as grid:
-        assert grid.size == (4 * 57 + 1, 5 * 57 + 1)
-        assert grid.getpixel((57 + 5, 40)) == 128  # the lower half of what was given
+        left, top = grid.width - MARGIN - (4 * 65 + 1), grid.height - MARGIN - (5 * 65 + 1)
+        assert left > MARGIN and top > MARGIN
+        assert grid.getpixel((left + 65 + 5, top + 45)) == (128,) * 3  # the lower half of what was given
 
     genexp(*request, "output=again")
     assert (np.load("again.npy") == drawn).all()

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from genexp.callbacks.grids import MARGIN
 from genexp.data.toy import Ring, Toy
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
@@ -15,8 +16,8 @@ from genexp.runs.sampling.nearest_examples import neighbours
 def test_neighbours_of_samples_of_a_run(genexp, finished):
     finished("vae", "name=a", "metrics=bound", "metrics.bound.ks=[1]", "model.conditional=true")
     code, out, err = genexp("sample", "run=outputs/a", "n=6", "neighbours=3")
-    assert code == 0 and out.count("wrote") == 5 and "distance to the nearest training example" in out, err
-    name = "outputs/a/samples/neighbours-best-seed0"
+    assert code == 0 and out.count("wrote") == 6 and "distance to the nearest training example" in out, err
+    name = "outputs/a/samples/neighbours3-best-seed0-n6"
     train = instantiate(RunFolder("outputs/a").config(), "data", []).tensors("train")[0].numpy() / 16
     x, found, distances = (np.load(f"{name}{part}.npy") for part in ("", "-neighbours", "-distances"))
     assert found.shape == (6, 3, 1, 8, 8) and found.dtype == np.uint8 and len(np.load(f"{name}-labels.npy")) == 6
@@ -25,8 +26,9 @@ def test_neighbours_of_samples_of_a_run(genexp, finished):
         assert far == pytest.approx(np.sort(rms)[:3])
         assert np.sqrt(((near - sample) ** 2).mean((1, 2, 3))) == pytest.approx(far)
     with Image.open(f"{name}.png") as picture:
-        assert picture.height == 20 + 6 * 57 + 1 and picture.width > 4 * 57 + 1
-        row = np.asarray(picture.convert("L"))[21:77, -4 * 57 :].reshape(56, 4, 57)[::7, :, :-1:7] / 255
+        left, top = picture.width - MARGIN - (4 * 65 + 1), picture.height - MARGIN - (6 * 65 + 1)
+        row = np.asarray(picture.convert("L"))[top + 1 : top + 65, left + 1 : left + 261].reshape(64, 4, 65)
+        row = row[::8, :, :-1:8] / 255
     assert row.swapaxes(0, 1) == pytest.approx(np.concatenate([x[:1], found[0]])[:, 0] / 16, abs=0.01)
     genexp("sample", "run=outputs/a", "n=6", "output=plain")
     assert (np.load("plain.npy") == x).all()
@@ -43,7 +45,7 @@ def test_points_of_the_plane_have_neighbours_and_no_picture(tmp_path):
     sizes = dict(batch_size=8, evaluation_batch_size=8, seed=0, name="ring", shape=[2], levels=None, num_classes=None)
     data = Toy(density=ring, splits=splits, data_seed=0, **sizes)
     x = data.tensors("train")[0][:4] + torch.tensor([1e-6, 0])
-    written = neighbours(x, data, 1, tmp_path / "new" / "a", Console(quiet=True))
+    written = neighbours(x, data, 1, tmp_path / "new" / "a", Console(quiet=True), title="")
     assert [path.name for path in written] == ["a-neighbours.npy", "a-distances.npy"]
     assert np.load(written[0])[:, 0] == pytest.approx(x.numpy(), abs=1e-5) and (np.load(written[1]) < 1e-5).all()
 
