@@ -155,9 +155,11 @@ def answer(name: str, value: str | None, keys: Iterable[str], verb: str = "train
     if name_there in same:
         target = same[name_there]
         found = [target] if target.endswith("=") else [key for key in known if re.fullmatch(target, key)]
-        if not found and re.fullmatch(r"[\w.]+", target):
-            found = [target]  # of a group that is not chosen now, as the sweeper
-        return _sentence(name, value, found) if found else None
+        if not found and target.startswith("hydra."):
+            found = [target]  # of a sweeper or launcher that is not chosen now
+        if not found:
+            return f"{name} is {_written(target)} here, which there is not in what is chosen now"
+        return _sentence(name, value, found)
     if name in told or head in HEADS:
         return f"{name} is not a key here: {(told.get(name) or told[head]).replace('NAME', name)}"
     ends = [key for key in known if not last and key.rpartition(".")[2] == name != key]
@@ -169,6 +171,11 @@ def _of_run(name: str, value: str | None, verb: str, known: list[str]) -> str | 
     if target is None or name in known:
         return None
     return f"{name} is {target} here" if "=" in target.rstrip("=") else _sentence(name, value, [target])
+
+
+def _written(target: str) -> str:
+    """A key, of a pattern of keys the plainest."""
+    return re.sub(r"\(\?:[^)]*\)\?|\w\?|\\", "", target)
 
 
 def _sentence(name: str, value: str | None, found: list[str]) -> str:

@@ -46,6 +46,8 @@ GAN = ["model.generator_optimizer.lr", "model.discriminator_optimizer"]
             KEYS,
             "optimized_metric is hydra.sweeper.metric here: hydra.sweeper.metric=val/loss",
         ),
+        ("z_dim", "3", ["seed"], "z_dim is model.latent_dim here, which there is not in what is chosen now"),
+        ("lr", "3", ["seed"], "lr is model.optimizer.lr here, which there is not in what is chosen now"),
         ("model.lrr", "1", KEYS, None),
         ("nothing_like_it", "1", KEYS, None),
     ],
@@ -67,7 +69,7 @@ def test_no_name_has_two_answers_and_what_is_named_exists():
         assert len(" ".join(names).split()) == len(set(" ".join(names).split()))
     there = {
         key
-        for words in (["hydra/sweeper=optuna"], ["model=vae"])
+        for words in (["hydra/sweeper=optuna"], ["model=vae", "data=mnist"], ["data=image_folder"])
         for key, _ in leaves(compose_verb("train", words).root)
     }
     for target in SAME.values():
