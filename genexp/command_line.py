@@ -11,6 +11,8 @@ from genexp.record.instantiate import use_config_dir
 from genexp.runs.settings import check_name
 from genexp.sweeps.process import quoted
 
+COMPOSED = ("train", "evaluate", "sample")
+"""Verbs whose words Hydra reads."""
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 """Options of Hydra that a value follows."""
 WITH_OPTIONAL_VALUE = ("--info", "-i")

@@ -19,8 +19,6 @@ SAME: dict[str, str] = {
     "max_images total_images kimg": "training.max_images",
     "accelerator": "trainer.accelerator",
     "devices gpus num_gpus n_gpus ngpu gpu_ids": "trainer.devices",
-    "num_nodes nodes": "trainer.num_nodes",
-    "strategy": "trainer.strategy",
     "precision": "trainer.precision",
     "num_workers workers n_workers data.workers dataloader.num_workers": "data.num_workers",
     "dataset datamodule dataset_name data_name": "data=",
@@ -80,6 +78,8 @@ TOLD: dict[str, str] = {
     "device cuda gpu use_cuda no_cuda": "trainer=gpu, or trainer=cpu; trainer.devices says how many",
     "cpu": "trainer=cpu",
     "ddp distributed dist": "trainer=ddp",
+    "strategy": "trainer=ddp, or trainer=fsdp; ++trainer.strategy=... is Lightning's",
+    "num_nodes nodes": "trainer=nodes trainer.num_nodes=...",
     "fsdp": "trainer=fsdp",
     "amp fp16 bf16 mixed_precision use_amp half": "trainer.precision=bf16-mixed, or 16-mixed on a GPU",
     "wandb use_wandb log_wandb": "logger=wandb",
@@ -149,16 +149,17 @@ def answer(name: str, value: str | None, keys: Iterable[str], verb: str = "train
         return _of_run(name, value, verb, known)
     same, told = _by_name(SAME), _by_name(TOLD)
     head, _, last = name.partition(".")
-    if name not in same and last.rpartition(".")[2] in same:  # as hparams.lr
-        name_there = last.rpartition(".")[2]
-    else:
-        name_there = name
+    sections = {key.partition(".")[0] for key in known}
+    is_elsewhere = name not in same and head not in sections  # as hparams.lr
+    name_there = last.rpartition(".")[2] if is_elsewhere and last.rpartition(".")[2] in same else name
     if name_there in same:
         target = same[name_there]
         found = [target] if target.endswith("=") else [key for key in known if re.fullmatch(target, key)]
-        if not found and re.fullmatch(r"[\w.]+", target):
-            found = [target]  # of a group that is not chosen now, as the sweeper
-        return _sentence(name, value, found) if found else None
+        if not found and target.startswith("hydra."):
+            found = [target]  # of a sweeper or launcher that is not chosen now
+        if not found:
+            return f"{name} is {_written(target)} here, which there is not in what is chosen now"
+        return _sentence(name, value, found)
     if name in told or head in HEADS:
         return f"{name} is not a key here: {(told.get(name) or told[head]).replace('NAME', name)}"
     ends = [key for key in known if not last and key.rpartition(".")[2] == name != key]
@@ -170,6 +171,11 @@ def _of_run(name: str, value: str | None, verb: str, known: list[str]) -> str | 
     if target is None or name in known:
         return None
     return f"{name} is {target} here" if "=" in target.rstrip("=") else _sentence(name, value, [target])
+
+
+def _written(target: str) -> str:
+    """A key, of a pattern of keys the plainest."""
+    return re.sub(r"\(\?:[^)]*\)\?|\w\?|\\", "", target)
 
 
 def _sentence(name: str, value: str | None, found: list[str]) -> str:
