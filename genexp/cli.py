@@ -100,7 +100,7 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
 
         print(__version__)
         return
-    if arguments[0].startswith("-") or "=" in arguments[0]:
+    if arguments[0][0] in "-+~" or "=" in arguments[0]:
         arguments.insert(0, "train")
     from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
@@ -109,9 +109,9 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
     if verb not in verbs:
         raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
-    if verb in COMPOSED:
-        check_options(rest)
     take_up_config_dir(rest)
+    if verb in COMPOSED:
+        check_options(rest, verb)
     verbs[verb](rest)
 
 
@@ -131,10 +131,11 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_first
+    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_and_overrides
+    from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
-    from genexp.sweeps.config_files import CheckedFiles
+    from genexp.sweeps.config_files import FileConfigSource
     from genexp.sweeps.default_name import CLAIMED
     from genexp.sweeps.grid import GridSweeper
     from genexp.sweeps.job import CONFIG_ERROR
@@ -146,9 +147,10 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     for plugin in (GridSweeper, RandomSweeper, OptunaSweeper, SubprocessLauncher, RayLauncher):
         # Hydra accepts plugins from its own namespace, which an editable install cannot add to: so under a name there.
         Plugins.instance().class_name_to_class[f"hydra_plugins.genexp.{plugin.__name__}"] = plugin
-    SourcesRegistry.instance().types[CheckedFiles.scheme()] = CheckedFiles
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     task = Task(verb, sys.argv)
-    arguments = literal_names(options_first(arguments))
+    options, overrides = options_and_overrides(arguments)
+    arguments = [*options, *literal_names(as_meant(verb, options, overrides))]
     if verb == "train":
         arguments += name_of_sweep(arguments)
         if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
@@ -188,13 +190,14 @@ def _train_verb(arguments: list[str]) -> None:
         _hydra("train", arguments)
         return
     from genexp.command_line import literal_names, without_config_dir
+    from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.from_folder import resume
 
     if not (run := runs[-1].removeprefix("run=")).strip():
         raise ConfigError("run must not be empty: a run folder is needed; is a variable of the shell not set?")
     overrides = [a for a in without_config_dir(arguments) if a not in runs]
-    resume(run, literal_names(overrides), console())
+    resume(run, literal_names(as_meant("train", [], overrides)), console())
 
 
 def _repeat(arguments: list[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genexp.record.errors import ConfigError, check_choice, nearest
+from genexp.record.instantiate import CONFIG_DIR as CONFIG_FOLDER
 from genexp.record.instantiate import use_config_dir
 from genexp.runs.settings import check_name
 from genexp.sweeps.process import quoted
@@ -14,6 +15,8 @@ WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--confi
 """Options of Hydra that a value follows."""
 WITH_OPTIONAL_VALUE = ("--info", "-i")
 """Options that a value may follow."""
+INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""The values: the first where none is given."""
 CONFIG_DIR = ("--config-dir", "-cd")
 SWITCHES = (
     *(
@@ -38,12 +41,17 @@ TEXTS = ("name", "group", "job_type")
 """Keys whose values are text, whatever they look like."""
 
 
-def check_options(arguments: Sequence[str]) -> None:
-    """Refuse options that Hydra does not have, with the nearest that it has.
+def check_options(arguments: Sequence[str], verb: str = "train") -> None:
+    """Refuse options that Hydra does not have, with the nearest that it has, and those that would have no effect.
+
+    Args:
+        arguments: the words of the command after the verb.
+        verb: train, evaluate or sample.
 
     Raises:
         ConfigError: naming the first, or an option whose value is missing.
     """
+    options: list[str] = []
     known = (*SWITCHES, *WITH_VALUE, *WITH_OPTIONAL_VALUE)
     waiting = list(arguments)
     while waiting:
@@ -58,8 +66,33 @@ def check_options(arguments: Sequence[str]) -> None:
             if not waiting:
                 raise ConfigError(f"{option} needs a value")
             value = waiting.pop(0)
+        options.append(option)
         if option in CHOICES:
             check_choice(option, value, CHOICES[option])
+        if option in ("--config-path", "-cp"):
+            raise ConfigError(
+                f"{option} {value}: genexp's configs are always there; --config-dir {value} adds your own"
+            )
+        if option in ("--config-name", "-cn"):
+            _check_config_name(option, value, verb)
+    if printed := next((o for o in options if o in ("--package", "-p", "--resolve")), None):
+        if not {"--cfg", "-c"} & {o.partition("=")[0] for o in options}:
+            raise ConfigError(f"{printed} says what --cfg prints: --cfg job {printed}")
+
+
+def _check_config_name(option: str, value: str, verb: str) -> None:
+    """Another file than the verb's is refused, unless it is in the user's own config folder."""
+    name, own = value.removesuffix(".yaml"), os.environ.get(CONFIG_FOLDER)
+    if name == verb or (own and os.path.isfile(os.path.join(own, f"{name}.yaml"))):
+        return
+    hint = (
+        f"genexp {name} is a verb"
+        if name in ("train", "evaluate", "sample")
+        else (
+            f"experiment={name} chooses a file of conf/experiment; of your own, DIR/experiment/{name}.yaml, with --config-dir DIR"
+        )
+    )
+    raise ConfigError(f"{option} {value}: the config of genexp {verb} is {verb}; {hint}")
 
 
 def literal_names(arguments: Sequence[str]) -> list[str]:
@@ -99,8 +132,9 @@ def _is_text(value: str) -> bool:
         return False
 
 
-def options_first(arguments: Sequence[str]) -> list[str]:
-    """Options with their values, then overrides, each in their order: Hydra takes overrides in one piece only."""
+def options_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Options with their values, and overrides, each in their order: Hydra takes overrides in one piece only, and after
+    ``--info`` the first of them for what is asked."""
     options: list[str] = []
     overrides: list[str] = []
     waiting = list(arguments)
@@ -110,10 +144,11 @@ def options_first(arguments: Sequence[str]) -> list[str]:
             overrides.append(word)
             continue
         options.append(word)
-        takes = word in WITH_VALUE or (word in WITH_OPTIONAL_VALUE and waiting and "=" not in waiting[0])
-        if takes and waiting:
+        if word in WITH_OPTIONAL_VALUE:
+            options.append(waiting.pop(0) if waiting and waiting[0] in INFORMATION else INFORMATION[0])
+        elif word in WITH_VALUE and waiting:
             options.append(waiting.pop(0))
-    return [*options, *overrides]
+    return options, overrides
 
 
 def _is_option(word: str) -> bool:

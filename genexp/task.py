@@ -106,6 +106,7 @@ def _train(config: Any) -> None:
     from genexp.runs.train_config import check
 
     job = HydraConfig.get()
+    _check_sweep(job)
     check(config)
     if insert(config):
         check(config)
@@ -121,6 +122,20 @@ def _train(config: Any) -> None:
     overrides = list(job.overrides.task)
     choices = {g: str(c) for g, c in job.runtime.choices.items() if not g.startswith("hydra/") and c is not None}
     train(config, folder, overrides, choices, console())
+
+
+def _check_sweep(job: Any) -> None:
+    """Refuse settings of a sweep for a single run, where they would have no effect; jobs of a sweep have them."""
+    from hydra.types import RunMode
+
+    from genexp.record.errors import ConfigError
+
+    given = list(job.overrides.hydra)
+    if job.mode == RunMode.MULTIRUN or any(word.startswith("hydra.run.dir=") for word in given):  # a launcher's job
+        return
+    for word in given:
+        if word.lstrip("+").startswith(("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")):
+            raise ConfigError(f"{word}: has no effect without a sweep: add -m")
 
 
 def _evaluate(config: Any) -> None:

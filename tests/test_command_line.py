@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genexp import __version__
-from genexp.command_line import check_options, literal_names, options_first, without_config_dir
+from genexp.command_line import check_options, literal_names, options_and_overrides, without_config_dir
 from genexp.record.errors import ConfigError
 
 
@@ -15,13 +15,14 @@ from genexp.record.errors import ConfigError
         ("a=1 -m b=2", "-m a=1 b=2"),
         ("a=1 --cfg job b=2 --config-dir mine c=3", "--cfg job --config-dir mine a=1 b=2 c=3"),
         ("a=1 --config-dir=mine b=-", "--config-dir=mine a=1 b=-"),
-        ("a=1 --info b=2", "--info a=1 b=2"),
+        ("a=1 --info b=2", "--info all a=1 b=2"),
         ("--info defaults a=1 ~b", "--info defaults a=1 ~b"),
         ("a=1 -cd", "-cd a=1"),
     ],
 )
 def test_options_come_first_with_their_values(words, ordered):
-    assert options_first(words.split()) == ordered.split()
+    options, overrides = options_and_overrides(words.split())
+    assert [*options, *overrides] == ordered.split()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from genexp.families.base import GenerativeModule
+from genexp.record.errors import ConfigError
 from genexp.record.instantiate import instantiate, targets
 from genexp.runs.train_config import check
 
@@ -79,7 +80,12 @@ def overrides_for(option):
 def test_every_option_composes(compose_train, option):
     config = compose_train(*overrides_for(option))
     OmegaConf.resolve(config)
-    check(config)
+    try:
+        check(config)
+    except ConfigError as error:
+        if "pip install genexp[" in str(error):
+            pytest.skip(str(error))  # an extra that is not installed
+        raise
     assert list(targets(config))
 
 

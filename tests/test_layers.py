@@ -40,6 +40,7 @@ BELOW = {
         "record",
         "families",
         "command_line",
+        "hydra_words",
     },
 }
 FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genexp.catalogue.comments import Node, read
-from genexp.catalogue.composition import Composition, Slot, compose
-from genexp.catalogue.files import CONFIG_DIR, Option, find, groups, options
+from genexp.catalogue.composition import Composition, compose_verb
+from genexp.catalogue.files import CONFIG_DIR, Option, groups, options
 
 Candidate = tuple[str, str]
 """A word, and a line about it."""
@@ -117,7 +117,7 @@ def _override(verb: str, rest: Sequence[str], current: str) -> Iterator[Candidat
     sign = re.match(r"[+~]*", current)
     assert sign is not None
     key, is_given, value = current[sign.end() :].partition("=")
-    composed = _composed(verb, rest)
+    composed = compose_verb(verb, rest)
     taken = {group for group, _ in composed.chosen} & set(groups())
     if not is_given:
         for word, text in _keys(verb, composed, taken, key):
@@ -131,21 +131,6 @@ def _override(verb: str, rest: Sequence[str], current: str) -> Iterator[Candidat
         yield from _options_of(group, value, start)
     else:
         yield from _values(composed, key, value, start, rest)
-
-
-def _composed(verb: str, rest: Sequence[str]) -> Composition:
-    option = find("", verb)
-    assert option is not None
-    choices: dict[Slot, list[str]] = {}
-    there = set(groups())
-    for word in rest:
-        key, is_given, value = word.lstrip("+").partition("=")
-        group, _, place = key.partition("@")
-        if is_given and group in there:
-            names = [name for name in value.strip("[]").split(",") if name not in ("", "null")]
-            several = names if value.startswith("[") else names[:1]
-            choices[group, place or group.replace("/", ".")] = several
-    return compose(option, "", choices)
 
 
 def _keys(verb: str, composed: Composition, taken: set[str], key: str) -> Iterator[Candidate]:

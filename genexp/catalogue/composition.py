@@ -2,11 +2,12 @@
 
 Hydra does the same with values; here it is done with text, as it was written, and in milliseconds. The tests compare the two."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from genexp.catalogue.comments import Node, read
-from genexp.catalogue.files import Option, find
+from genexp.catalogue.files import Option, find, groups
 
 Slot = tuple[str, str]
 """A group, and the key where what is chosen of it goes."""
@@ -19,11 +20,13 @@ class Composition:
     Args:
         root: all values.
         chosen: the option, or options, in each slot.
+        declared: what the defaults list that has a slot says; None for nothing, as ``null``.
         overridden: what files choose in slots of others.
     """
 
     root: Node = field(default_factory=lambda: Node("", children={}))
     chosen: dict[Slot, list[str]] = field(default_factory=dict)
+    declared: dict[Slot, list[str] | None] = field(default_factory=dict)
     overridden: dict[Slot, list[str]] = field(default_factory=dict)
 
     def at(self, key: str) -> Node | None:
@@ -52,6 +55,29 @@ def compose(option: Option, package: str, choices: Mapping[Slot, list[str]] | No
     )
     _merge_file(option, package, overrides, composition, frozenset())
     return composition
+
+
+def compose_verb(verb: str, words: Iterable[str]) -> Composition:
+    """The config of a verb with the options that a command chooses; of a sweep, the first of them.
+
+    Args:
+        verb: train, evaluate or sample.
+        words: overrides, of which only those of groups count.
+
+    Raises:
+        ConfigError: a file is no YAML.
+    """
+    option = find("", verb)
+    assert option is not None
+    choices: dict[Slot, list[str]] = {}
+    there = set(groups())
+    for word in words:
+        key, is_given, value = word.lstrip("+").partition("=")
+        group, _, place = key.partition("@")
+        if is_given and group in there:
+            names = [name for name in re.findall(r"[\w.-]+", value) if name != "null"]
+            choices[group, place or group.replace("/", ".")] = names if value.startswith("[") else names[:1]
+    return compose(option, "", choices)
 
 
 def leaves(node: Node, prefix: str = "") -> Iterator[tuple[str, Node]]:
@@ -89,6 +115,8 @@ def _merge_file(
         if entry.is_override and not entry.slot[0].startswith("hydra/"):  # these groups Hydra declares itself
             continue
         if entry.is_choice:
+            is_nothing = isinstance(item, dict) and next(iter(item.values())) is None
+            into.declared[entry.slot] = None if is_nothing else entry.names
             into.chosen[entry.slot] = overrides.get(entry.slot, entry.names)
         for inner, place in _files(entry, overrides, around):
             _merge_file(inner, place, overrides, into, around | {option})

@@ -136,8 +136,9 @@ class RunFolder:
         """Remove all that a run has written; what others put there stays."""
         for name in (".hydra", "checkpoints", "samples", "wandb"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("status.json", "metrics.csv", "metrics.json", "curves.png", "profile.txt", "log.txt"):
-            (self.path / name).unlink(missing_ok=True)
+        for name in ("status.json", "metrics.csv", "metrics.json", "curves.png", "profile.txt", "fit-*"):
+            for path in self.path.glob(name):
+                path.unlink()
 
     def begin(self, config: DictConfig, overrides: list[str], choices: dict[str, str], **entries: Any) -> None:
         """Record what is about to run, and with what.
@@ -214,9 +215,9 @@ class RunFolder:
         return small_files.read_status(self.path / "status.json")
 
     def state(self) -> str:
-        """``running``, ``done``, ``pruned``, ``failed``, ``interrupted``, or ``debug`` of a debug run that is
-        done, as the run said; ``killed`` or ``lost`` where its
-        process ended without a word (:func:`genexp.record.owner.fate`); ``unknown`` where there is no status."""
+        """``running``, ``done``, ``pruned``, ``failed``, ``interrupted``, or ``debug`` of a debug run that ended well, as the run
+        said; ``killed`` or ``lost`` where its process ended without a word (:func:`genexp.record.owner.fate`); ``unknown`` where
+        there is no status."""
         status = self.status()
         state = status.get("state", "unknown")
         return fate(status.get("owner"), self._beat()) if state == "running" else state

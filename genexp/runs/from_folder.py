@@ -14,9 +14,10 @@ from genexp.record.folder import RunFolder
 from genexp.record.identity import flatten
 from genexp.record.instantiate import CONFIG_DIR
 from genexp.runs.first_stage import insert
-from genexp.runs.hydra_errors import explain
+from genexp.runs.hydra_errors import explain, foreign
+from genexp.runs.logger_settings import check_recorded
 from genexp.runs.recorded_data import find_data
-from genexp.runs.train_config import check
+from genexp.runs.train_config import check, plain
 
 
 def resume(path: str, overrides: Sequence[str], console: Console) -> None:
@@ -35,7 +36,7 @@ def resume(path: str, overrides: Sequence[str], console: Console) -> None:
         raise ConfigError(
             f"run={path}: a debug run (debug={kind}) is not continued; train it anew, under the same name if you like"
         )
-    config = _distrusted(folder)
+    config = _distrusted(folder, overrides)
     override(config, overrides)
     config.resume = True
     OmegaConf.update(config, "trial", None, force_add=True)  # only its sweep decides about a trial
@@ -54,7 +55,7 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         ConfigError: there is no run, the new folder is not free, or an override cannot be applied.
     """
     original = RunFolder.existing(path)
-    config = _distrusted(original)
+    config = _distrusted(original, overrides)
     OmegaConf.update(config, "name", f"{config.name}-repeated")
     OmegaConf.update(config, "group", None, force_add=True)
     override(config, overrides)
@@ -71,11 +72,12 @@ def repeat(path: str, overrides: Sequence[str], console: Console) -> None:
         console.print(f"  {key}: {before[key]:.7g}, repeated {after.get(key, float('nan')):.7g}", highlight=False)
 
 
-def _distrusted(folder: RunFolder) -> DictConfig:
-    """The config of a folder, which somebody else may have made: what it allows itself does not count. Callbacks that a run of
-    an earlier version has in ``trainer.callbacks`` are among ``callbacks``."""
+def _distrusted(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
+    """The config of a folder, which somebody else may have made: what it allows itself does not count, nor where its
+    loggers would write. Callbacks that a run of an earlier version has in ``trainer.callbacks`` are among ``callbacks``."""
     config = folder.config()
     OmegaConf.update(config, "allow_targets", [])
+    check_recorded(plain(config).get("logger") or {}, overrides, str(folder.path))
     if callbacks := OmegaConf.select(config, "trainer.callbacks"):
         named = {f"trainer_{i}": node for i, node in enumerate(callbacks)}
         OmegaConf.update(config, "callbacks", {**(config.get("callbacks") or {}), **named}, force_add=True)
@@ -89,7 +91,9 @@ def _train(
 ) -> None:
     find_data(config, source, None, console)
     insert(config)
-    check(config)
+    recorded = source.config()
+    sizes = [OmegaConf.select(recorded, f"{key}.batch_size") for key in ("data", "training")]
+    check(config, is_apart=sizes[0] != sizes[1] and not any("data.batch_size=" in word for word in overrides))
     from genexp.runs.train import train
 
     train(config, folder, [*source.overrides(), *overrides], source.choices(), console)
@@ -142,7 +146,9 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
                 continue
             if not item.is_add() and OmegaConf.select(config, key, default=...) is ...:
                 keys = list(flatten(OmegaConf.to_container(config)))
-                raise ConfigError(f"{key} is not in the config of this run.{nearest(key, keys)}")
+                raise ConfigError(
+                    foreign(key, list(overrides), keys) or f"{key} is not in the config of this run.{nearest(key, keys)}"
+                )
             OmegaConf.update(config, key, value, merge=False, force_add=item.is_add())
     except HydraException as error:
         raise ConfigError(explain(error, "train", list(overrides))) from error

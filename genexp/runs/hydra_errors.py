@@ -7,6 +7,8 @@ from typing import Any
 
 from genexp.record.errors import ConfigError, edits, most_similar, nearest
 from genexp.record.instantiate import CONFIG_DIR
+from genexp.runs.foreign_keys import answer
+from genexp.runs.trainer_arguments import REFUSED
 
 NOT_CHOSEN = ("parts", "hydra")
 """Groups of which nothing is chosen."""
@@ -36,6 +38,9 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
         )
     if unknown := re.search(r"Could not override '([^']*)'", text):
         name = unknown.group(1)
+        keys = _keys(name, verb, arguments)
+        if known := foreign(name, arguments, keys, verb):
+            return known
         if "." not in name and name not in NOT_CHOSEN and (options := _options(name)):
             return f"{name}: a config is chosen here by its name: {', '.join(options)}"
         group, _, key = name.partition(".")
@@ -44,7 +49,7 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
                 f"{name} is not in the config of every {group} that this sweep could choose; if it is in those that it does: "
                 f"++{name}=..."
             )
-        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, verb, arguments)} (+{name}=... adds a new key)"
+        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, keys)} (+{name}=... adds a new key)"
     if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
         name = missing.group(1) or missing.group(2)
         if name in EXTRAS:
@@ -67,22 +72,34 @@ def _options(group: str) -> list[str]:
         return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
-def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
-    """`` Did you mean ...?`` with the key or group of the verb's config, with the groups that were chosen, most like ``name``."""
+def foreign(name: str, arguments: list[str], keys: list[str], verb: str = "train") -> str | None:
+    """What a key of another framework is here, with the value that the command gives it; None if nothing is known."""
+    given = [a.partition("=")[2] for a in arguments if a.lstrip("+").partition("=")[0] == name]
+    if name.startswith("trainer.") and (use := REFUSED.get(name.removeprefix("trainer."))):
+        return f"{name}: not a setting of a run; {use}"
+    return answer(name, given[-1] if given else None, keys, verb)
+
+
+def _keys(name: str, verb: str, arguments: list[str]) -> list[str]:
+    """The groups and keys of the verb's config, with the groups that were chosen; for a name with / in it, the groups."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig
 
     GlobalHydra.instance().clear()
-    chosen = [a for a in arguments if "=" in a and "." not in a.split("=")[0] and name not in a and "," not in a]
+    chosen = []
     if own := os.environ.get(CONFIG_DIR):
         chosen.append(f"hydra.searchpath=[file://{own}]")
     of_hydra = name.startswith("hydr")
     with initialize_config_module("genexp.conf", version_base="1.3"):
         groups = list(_groups(GlobalHydra.instance().config_loader()))
         if "/" in name:
-            return nearest(name, groups)
+            return groups
+        for word in arguments:
+            group, _, option = word.lstrip("+").partition("=")
+            if group in groups and option not in ("", "null") and "," not in option:
+                chosen.append(f"{group}={option}")
         try:
             config = compose(verb, overrides=chosen, return_hydra_config=of_hydra)
         except HydraException:
@@ -90,11 +107,18 @@ def _nearest_key(name: str, verb: str, arguments: list[str]) -> str:
     keys: list[str] = [group for group in groups if "/" not in group and group not in NOT_CHOSEN]
 
     def collect(node: Any, path: str) -> None:
-        for key in node if isinstance(node, DictConfig) else ():
+        for key in node if isinstance(node, DictConfig) and not node._is_interpolation() else ():
             keys.append(f"{path}.{key}" if path else str(key))
             collect(node._get_node(key), keys[-1])
 
     collect(config, "")
+    return keys
+
+
+def _nearest_key(name: str, keys: list[str]) -> str:
+    """`` Did you mean ...?`` with the key or group most like ``name``."""
+    if "/" in name:
+        return nearest(name, keys)
     if (close := most_similar(name, keys)) and edits(name, close) <= 2:
         return f" Did you mean '{close}'?"
     last = name.rpartition(".")[2]

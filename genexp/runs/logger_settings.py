@@ -1,6 +1,6 @@
 """The settings of the loggers, checked before anything heavy is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +11,11 @@ from genexp.record.errors import ConfigError, check_choice, nearest, shown
 from genexp.record.signatures import classes, signature
 from genexp.record.sources import locate
 from genexp.runs.settings import WANDB_MODES, section
-from genexp.tracking.adapters import adapter_of, missing
+from genexp.tracking.adapters import Adapter, adapter_of, missing
 
 LOGGER = "pytorch_lightning.loggers.WandbLogger"
+SHIPPED = ("wandb", "csv", "tensorboard", "mlflow", "aim")
+"""Options of ``logger=`` in ``conf/logger``, beside none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Wandb:
     alert: bool = False
 
 
-def check_packages(loggers: Mapping[str, Any]) -> None:
+def check_packages(loggers: Mapping[str, Any] | None) -> None:
     """Refuse loggers whose package is not there.
 
     Args:
@@ -45,7 +47,7 @@ def check_packages(loggers: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming the logger, the package and the extra of genexp that has it.
     """
-    for name, node in loggers.items():
+    for name, node in (loggers or {}).items():
         if isinstance(node, Mapping) and isinstance(node.get("_target_"), str):
             adapter = adapter_of(node["_target_"])
             if missing(adapter):
@@ -54,13 +56,13 @@ def check_packages(loggers: Mapping[str, Any]) -> None:
                 )
 
 
-def check_loggers(loggers: Mapping[str, Any]) -> None:
+def check_loggers(loggers: Mapping[str, Any] | None) -> None:
     """Refuse wrong settings in the section ``logger`` of a resolved config.
 
     Raises:
         ConfigError: naming the key, the value and the rule.
     """
-    for name, node in loggers.items():
+    for name, node in (loggers or {}).items():
         if node is not None and not isinstance(node, Mapping):
             raise ConfigError(f"logger.{name}={shown(node)}: must be a mapping, as of logger={name}, or null")
         if name == "wandb":
@@ -72,9 +74,11 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
 
 def _check_other(name: str, node: Mapping[str, Any]) -> None:
     if "_target_" not in node:
+        if name in SHIPPED:
+            raise ConfigError(f"logger.{name}: there is none to be set: choose it too, logger={name}")
         raise ConfigError(
-            f"logger.{name}: logger has no such setting; a logger of your own needs its class, logger.{name}._target_=..."
-            f"{nearest(name, ['wandb', 'csv', 'tensorboard', 'mlflow', 'aim'])}"
+            f"logger.{name}: there is no such logger.{nearest(name, SHIPPED)} One of your own needs its class, "
+            f"+logger.{name}._target_=..."
         )
     adapter = adapter_of(node["_target_"])(name, node, Path("."))
     for place in adapter.places:
@@ -104,3 +108,30 @@ def _check_wandb(wandb: Mapping[str, Any]) -> None:
         if name not in known:
             raise ConfigError(f"logger.wandb.settings.{name}: W&B has no such setting.{nearest(str(name), known)}")
         check_type(known[name], value, f"logger.wandb.settings.{name}")
+
+
+def check_recorded(loggers: Mapping[str, Any], overrides: Sequence[str], folder: str) -> None:
+    """Refuse loggers of a run folder, which somebody else may have made, that could write outside of it or send what they log
+    anywhere: those beside the ones that genexp comes with, and those that name a place. Whoever takes up the run may say so
+    again, and then it counts.
+
+    Args:
+        loggers: the section ``logger`` as recorded.
+        overrides: ``key=value`` of the command.
+        folder: of the run, for the message.
+
+    Raises:
+        ConfigError: naming the key and what to say.
+    """
+    said = {word.lstrip("+").partition("=")[0] for word in overrides}
+    for name, node in loggers.items():
+        if name == "wandb" or not isinstance(node, Mapping) or said & {"logger", f"logger.{name}"}:
+            continue
+        adapter = adapter_of(str(node.get("_target_")))
+        named = ["_target_"] if adapter is Adapter else [p for p in adapter.places if node.get(p) is not None]
+        for key in named:
+            if f"logger.{name}.{key}" not in said:
+                raise ConfigError(
+                    f"logger.{name}.{key}={shown(node.get(key))}: {folder} asks for that, and what a run folder says does not "
+                    f"count there; say it again to allow it, or logger=none"
+                )

@@ -67,7 +67,7 @@ class Run:
     data: dict[str, Any]
     model: dict[str, Any]
     trainer: dict[str, Any]
-    logger: dict[str, Any]
+    logger: dict[str, Any] | None = None
     curves: dict[str, Any] | None = field(default_factory=dict)
     progress: dict[str, Any] | None = field(default_factory=dict)
     callbacks: dict[str, Any] | None = None

@@ -19,6 +19,7 @@ from genexp.reports.ledger import check_published
 from genexp.runs import trainer_arguments
 from genexp.runs.callback_rules import check_callbacks
 from genexp.runs.fitting import check_metrics
+from genexp.runs.foreign_keys import foreign, refuse_foreign
 from genexp.runs.initial_weights import initial_weights
 from genexp.runs.logger_settings import check_loggers, check_packages
 from genexp.runs.settings import ACCELERATORS, OPTIONAL, PRECISIONS, Debug, Evaluation, Run, count, section
@@ -85,8 +86,12 @@ class Training:
         return [getattr(self, name) for name in LIMITS]
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, is_apart: bool = False) -> None:
     """Refuse what can be seen to be wrong in the composed config of ``genexp train``, without heavy imports.
+
+    Args:
+        config: composed.
+        is_apart: whether batches may have another size than ``training`` says, as in a run of an earlier version.
 
     Raises:
         ConfigError: naming the key and what would be right.
@@ -98,8 +103,10 @@ def check(config: DictConfig) -> None:
             f"{key}: a config holds no secrets, since it is written to the run folder and logged; for W&B, set the "
             "environment variable WANDB_API_KEY, or use `wandb login`"
         )
-    section(Run, _without_variables(config, resolved), "")
-    check_packages(resolved["logger"])  # a class of a package that is not there has no spelling
+    top = _without_variables(config, resolved)
+    refuse_foreign([name for name in top if name not in Run.__dataclass_fields__], config)
+    section(Run, top, "")
+    check_packages(resolved.get("logger"))  # a class of a package that is not there has no spelling
     check_spelling(resolved)
     check_targets(config, config.allow_targets)
     training = Training.of(config)
@@ -116,11 +123,17 @@ def check(config: DictConfig) -> None:
     _check_trainer(resolved["trainer"])
     check_arguments(config, "data")
     _check_whole(resolved)
+    if not is_apart:
+        _check_batch_size(resolved)
     for key in OBJECTS:
-        check_arguments(config, key)
+        try:
+            check_arguments(config, key)
+        except ConfigError as error:
+            name = str(error).partition(": ")[0].partition("=")[0]
+            raise ConfigError(". ".join(filter(None, (str(error).rstrip("."), foreign(name, config))))) from error
     if config.published is not None:
         check_published(config.published, "published")
-    check_loggers(resolved["logger"])
+    check_loggers(resolved.get("logger"))
     for group in ("metrics", "monitors"):
         check_metrics(resolved["model"], resolved.get(group), group)
 
@@ -195,6 +208,16 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
     if not (is_count or is_list or devices == "auto"):
         raise ConfigError(
             f"trainer.devices={shown(devices)}: must be auto, a whole number of at least 1, or a list of devices"
+        )
+
+
+def _check_batch_size(config: Mapping[str, Any]) -> None:
+    """Refuse batches of another size than the record would tell."""
+    size = config["data"].get("batch_size", config["training"]["batch_size"])
+    if size != config["training"]["batch_size"]:
+        raise ConfigError(
+            f"data.batch_size={shown(size)}: must be training.batch_size={config['training']['batch_size']}; set that one, "
+            f"training.batch_size={shown(size)}"
         )
 
 

@@ -19,8 +19,8 @@ FREE = (
     "profiler",
 )
 """They change how a run is computed or what else watches it."""
-PROFILERS = ("simple", "advanced", "pytorch")
-"""By their names in Lightning; one of another kind, or with settings, is given as an object."""
+PROFILERS = ("simple", "advanced")
+"""By their names in Lightning, written to ``profile.txt``; one of another kind, or with settings, is given as an object."""
 END = "a training ends at training.max_images, max_steps or max_epochs; a run that is stopped goes on with genexp train run=..."
 VALIDATION = "every validation is of the whole split, since it chooses the best checkpoint; data has the splits"
 EVALUATION = "metrics and evaluation say what is computed, and of how much"
@@ -77,4 +77,9 @@ def check_arguments(settings: Mapping[str, Any]) -> None:
                 f"trainer.{name}={value}: Lightning's trainer has no such argument.{nearest(name, known)}"
             )
     if isinstance(profiler := settings.get("profiler"), str):
+        if profiler == "pytorch":
+            raise ConfigError(
+                "trainer.profiler=pytorch: must be an object, so that it says what it records and where its table goes: "
+                "{_target_: pytorch_lightning.profilers.PyTorchProfiler, filename: profile} writes into the run's folder"
+            )
         check_choice("trainer.profiler", profiler, PROFILERS)

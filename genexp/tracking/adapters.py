@@ -5,6 +5,7 @@ Nothing heavy is imported here: which adapter a logger needs is read from the so
 
 import csv
 import fcntl
+import logging
 import os
 import re
 import warnings
@@ -94,11 +95,16 @@ class Adapter:
 
 
 class InFolders(Adapter):
-    """For those that make a folder of their own below one of name and version: theirs has neither by default, so that a
-    continued run goes on in it."""
+    """For those that number their folders: by default the run's is the same whenever it is continued."""
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
-        return {**super().usual(given, earlier, images), "name": "", "version": ""}
+        return {**super().usual(given, earlier, images), "name": self._name_in(given), "version": ""}
+
+    def _name_in(self, given: Mapping[str, Any]) -> str:
+        """Below a folder that the settings name, which may be that of many runs, each has one of its own."""
+        if "save_dir" not in given:
+            return ""
+        return str(self.folder.relative_to(STORE) if self.folder.is_relative_to(STORE) else self.folder.name)
 
 
 class Csv(InFolders):
@@ -170,6 +176,7 @@ class Mlflow(Adapter):
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         own: dict[str, Any] = {"run_id": earlier["run_id"]} if "run_id" in earlier else {}
         if "save_dir" in given or "tracking_uri" in given:
             return own
@@ -217,6 +224,9 @@ class Aim(Adapter):
         return {**own, "repo": str(Path(STORE).absolute())}
 
     def begin(self, logger: Any, record: Mapping[str, Any], images: int) -> dict[str, Any]:
+        # Lightning ends the logger after the training, and for the final pictures Aim opens the run again: a lock of its own
+        # that nobody holds any more is worth no warning
+        logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
         with _alone(Path(STORE) / ".aim.lock"):
             run = logger.experiment
         run["hparams"] = dict(record)

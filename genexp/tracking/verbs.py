@@ -1,4 +1,4 @@
-"""``genexp wandb export`` and ``genexp wandb workspace``."""
+"""``genexp wandb export``, ``workspace`` and ``sweep``."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from rich.console import Console
 
 from genexp.record.errors import Parser
 from genexp.tracking.wandb_files import export
+from genexp.tracking.wandb_sweep import families, sweep_for
 from genexp.tracking.wandb_workspace import save_workspace
 
 
@@ -35,8 +36,19 @@ def main(arguments: list[str], console: Console) -> None:
     view.add_argument("--project", default="genexp", help="default: %(default)s")
     view.add_argument("--name", default="genexp: families", help="of the view; default: %(default)s")
     view.add_argument("--json", metavar="FILE", help="write the view's definition here and save nothing")
+    sweep = verbs.add_parser(
+        "sweep",
+        help="print a W&B sweep: Bayesian search over a family, for agents on any machines",
+        description="Prints the YAML that `wandb sweep` takes. Each run of its agents is a run folder, and the W&B run that the "
+        "agent has asked for; it can be continued and evaluated as any other.",
+        epilog="example: genexp wandb sweep vae data=digits training.max_images=20_000 > sweep.yaml; wandb sweep sweep.yaml",
+    )
+    sweep.add_argument("family", help=f"one of {', '.join(families())}")
+    sweep.add_argument("overrides", nargs="*", help="key=value, the same for all runs")
     options = parser.parse_args(arguments)
-    if options.verb == "export":
+    if options.verb == "sweep":
+        print(sweep_for(options.family, options.overrides), end="")
+    elif options.verb == "export":
         export(options.folder, Path(options.output), console)
     else:
         save_workspace(options.folder, options.entity, options.project, options.name, options.json, console)

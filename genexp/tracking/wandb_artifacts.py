@@ -64,16 +64,15 @@ def upload_code(logger: Logger, modules: Sequence[str]) -> None:
     import wandb
 
     artifact = wandb.Artifact(f"source-genexp-{logger.experiment.id}", type="code")
-    for name in ("genexp", *modules):
-        spec = find_spec(name.split(".")[0])
+    for name in dict.fromkeys(["genexp", *(module.split(".")[0] for module in modules)]):
+        spec = find_spec(name)
         if spec is None or spec.origin is None:
             continue
         place = Path(spec.origin)
-        if place.name != "__init__.py":
-            artifact.add_file(str(place), place.name)
-            continue
-        for path in sorted(place.parent.rglob("*.py")):
-            artifact.add_file(str(path), str(path.relative_to(place.parents[1])))
+        files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
+        root = place.parents[1] if place.name == "__init__.py" else place.parent
+        for path in files:
+            artifact.add_file(str(path), str(path.relative_to(root)))
     logger.experiment.log_artifact(artifact)
 
 

@@ -13,12 +13,15 @@ from urllib.parse import unquote
 
 
 class WandbStandIn(ThreadingHTTPServer):
-    """The endpoints that training, ``wandb sync`` and saved workspaces use: GraphQL, file stream and uploads.
+    """The endpoints that training, ``wandb sync``, sweeps with their agents, saved workspaces and reports use: GraphQL, file
+    stream and uploads.
 
     ``runs`` maps an id to its bucket (name, group, job type, tags, config as last sent), ``history`` (rows by their offset),
     ``summary``, ``stream`` (offsets of every post) and ``exit_code``; ``files`` maps an uploaded path to its bytes; ``bodies``
     is everything received except headers; ``keys`` are the API keys seen in the authorisation header; ``unknown`` are
-    operations that it has no answer for; ``accepted`` restricts the keys that it knows (None: all).
+    operations that it has no answer for; ``accepted`` restricts the keys that it knows (None: all). ``sweeps`` are configs of
+    sweeps by id, ``points`` what agents are still to try, a dictionary of parameters each; ``artifacts`` and ``alerts`` are
+    what runs sent.
     """
 
     daemon_threads = True
@@ -27,6 +30,7 @@ class WandbStandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.runs, self.files, self.bodies, self.keys, self.unknown, self.views = {}, {}, [], set(), [], []
         self.connections, self.accepted = [], None
+        self.sweeps, self.points, self.agents, self.artifacts, self.alerts = {}, [], {}, [], []
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -159,6 +163,36 @@ class Handler(BaseHTTPRequestHandler):
         """A table's artifact: the table itself comes as a file of the run, so there is nothing left to upload."""
         artifact = {"id": "artifact", "state": "COMMITTED", "artifactSequence": {"latestArtifact": None}}
         return {"createArtifact": {"artifact": artifact}}
+
+    def UpsertSweep(self, variables):
+        self.server.sweeps["sweep1"] = variables["config"]
+        return {"upsertSweep": {"sweep": {"name": "sweep1", "project": PROJECT}, "configValidationWarnings": []}}
+
+    def SweepWithRuns(self, variables):
+        config = self.server.sweeps.get(variables["sweep"])
+        sweep = {"id": "sweep", "name": variables["sweep"], "state": "RUNNING", "config": config, "runs": {"edges": []}}
+        return {"project": {"sweep": sweep | dict.fromkeys(("controller", "scheduler", "method", "description"))}}
+
+    def CreateAgent(self, variables):
+        name = f"agent{len(self.server.agents)}"
+        self.server.agents[name] = variables["sweep"]
+        return {"createAgent": {"agent": {"id": name}}}
+
+    def Heartbeat(self, variables):
+        """The next point, once the last one is done; then the end."""
+        commands = []
+        if not json.loads(variables["runState"] or "{}"):
+            if self.server.points:
+                args = {name: {"value": value} for name, value in self.server.points.pop(0).items()}
+                run_id = f"run{len(self.server.points)}"
+                commands = [{"type": "run", "run_id": run_id, "program": None, "args": args}]
+            else:
+                commands = [{"type": "exit"}]
+        return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": json.dumps(commands)}}
+
+    def NotifyScriptableRunAlert(self, variables):
+        self.server.alerts.append(variables)
+        return {"notifyScriptableRunAlert": {"success": True}}
 
     def UpsertView2(self, variables):
         self.server.views.append(variables | {"spec": json.loads(variables["spec"])})
