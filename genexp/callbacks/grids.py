@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genexp.plot_style import DOT
+from genexp.plot_style import broken
 
 CELL = 64
 """Pixels that the side of a small image is enlarged to, by a whole factor."""
@@ -64,13 +64,15 @@ def write_grid(panels: Sequence[Panel], levels: int, title: str, path: Path) -> 
     # what stands above the images is as high in all panels, so that rows of one are beside those of the other
     above = max(top for _, top in drawn)
     inner = sum(image.width for image, _ in drawn) + GAP * (len(drawn) - 1)
-    lines, width = _broken(title, inner)
+    font = _font(13, bold=True)
+    lines = broken(title, inner, font.getlength)
+    width = max(inner, *(math.ceil(font.getlength(line)) for line in lines))
     top = MARGIN + LINE * len(lines)
     height = max(image.height + above - own for image, own in drawn)
     canvas = Image.new("RGB", (width + 2 * MARGIN, top + height + MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
     for i, line in enumerate(lines):
-        draw.text((MARGIN, MARGIN + LINE * i), line, "black", _font(13, bold=True))
+        draw.text((MARGIN, MARGIN + LINE * i), line, "black", font)
     left = MARGIN
     for image, own in drawn:
         canvas.paste(image, (left, top + above - own))
@@ -136,18 +138,6 @@ def cut(text: str, font: ImageFont.FreeTypeFont, longest: float = LONGEST) -> st
     while text and font.getlength(f"{text}…") > longest:
         text = text[:-1]
     return f"{text}…"
-
-
-def _broken(title: str, width: int) -> tuple[list[str], int]:
-    """The title in lines of at most the width where its parts allow that; and the width that it takes."""
-    font, lines = _font(13, bold=True), [""]
-    for part in title.split(DOT):
-        longer = f"{lines[-1]}{DOT}{part}" if lines[-1] else part
-        if not lines[-1] or font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(part)
-    return lines, max(width, *(math.ceil(font.getlength(line)) for line in lines))
 
 
 @cache

@@ -104,7 +104,8 @@ def _columns(n: int, labels: Sequence[str] | None) -> tuple[int, dict[str, Seque
         return square, {}
     period = len(set(labels))
     if 1 < period <= HEADED and all(label == labels[i % period] for i, label in enumerate(labels)):
-        return period, {"columns": labels[:period]}
+        width = period * max(1, round(square / period))
+        return width, {"columns": labels[:width]}
     return square, {"captions": labels}
 
 
@@ -140,8 +141,7 @@ def _scatter(xs: Sequence[Tensor], names: Sequence[str], title: str, path: Path)
     columns = min(len(xs), 4)
     rows = math.ceil(len(xs) / columns)
     with style():
-        figure = new_figure(max(4.4, 3.2 * columns), 0.4 + (4 if len(xs) == 1 else 3.2) * rows)
-        figure.suptitle(title)
+        figure = new_figure(max(4.6, 3.2 * columns), 0.4 + (4 if len(xs) == 1 else 3.2) * rows, title)
         xs = [x.cpu()[torch.isfinite(x.cpu()).all(1)] for x in xs]
         last = xs[-1] if len(xs[-1]) else torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
         low, high = last.min(0).values, last.max(0).values
