@@ -63,7 +63,8 @@ def check_options(arguments: Sequence[str], verb: str = "train") -> None:
         option, is_given, value = word.partition("=")
         if option not in known and not (option.startswith("--") and any(k.startswith(option) for k in known)):
             names = [name for name in known if name.startswith("--") == option.startswith("--")]
-            raise ConfigError(f"{option}: there is no such option.{nearest(option, names)}")
+            key = _key_of(option, value or next((w for w in waiting[:1] if not _is_option(w)), ""), verb)
+            raise ConfigError(f"{option}: there is no such option.{key or nearest(option, names)}")
         if option in WITH_VALUE and not is_given:
             if not waiting:
                 raise ConfigError(f"{option} needs a value")
@@ -80,6 +81,33 @@ def check_options(arguments: Sequence[str], verb: str = "train") -> None:
     if printed := next((o for o in options if o in ("--package", "-p", "--resolve")), None):
         if not {"--cfg", "-c"} & {o.partition("=")[0] for o in options}:
             raise ConfigError(f"{printed} says what --cfg prints: --cfg job {printed}")
+
+
+def _key_of(option: str, value: str, verb: str) -> str:
+    """`` Keys are written ...`` where an option is a key, here or elsewhere."""
+    from genexp.catalogue.composition import compose_verb, leaves
+    from genexp.runs.foreign_keys import answer
+
+    composed = compose_verb(verb, [])
+    keys = [*(key for key, _ in leaves(composed.root)), *(group for group, _ in composed.chosen)]
+    name = option.lstrip("-").replace("-", "_")
+    if name in keys:
+        return f" Keys are written without dashes: {name}={value or '...'}"
+    known = answer(name, value, keys, verb)
+    return f" Keys are written without dashes: {known}" if known else ""
+
+
+def check_words(overrides: Sequence[str]) -> None:
+    """Refuse words that are no overrides.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            if os.path.isdir(word):
+                raise ConfigError(f"{word}: a run is named by run={word}")
+            raise ConfigError(f"{word}: overrides are key=value, as model=vae")
 
 
 def _check_config_name(option: str, value: str, verb: str) -> None:
