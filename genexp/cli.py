@@ -16,7 +16,7 @@ genexp: config-driven experiments for generative models.
   genexp evaluate ...    compute metrics of trained runs
   genexp sample ...      draw from a trained run
   genexp compare ...     one table of several runs: configurations in rows, seeds aggregated
-  genexp wandb ...       export W&B files without a server; save a W&B workspace that compares runs
+  genexp wandb ...       W&B: export files without a server; a workspace and a report that compare runs; sweeps
   genexp published       published numbers, and what was reproduced of them
   genexp list ...        what there is to choose: models, data, metrics, experiments ...
   genexp info ...        one of them: its keys and what they mean, what fits it, its paper

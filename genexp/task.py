@@ -151,9 +151,11 @@ def _evaluate(config: Any) -> None:
 
 
 def _sample(config: Any) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     from genexp.runs.verb_config import check_sample
 
-    check_sample(config)
+    check_sample(config, HydraConfig.get().overrides.task)
     from genexp.runs.sampling.sample import sample
 
     sample(config, console())

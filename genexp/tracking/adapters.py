@@ -3,6 +3,7 @@
 Nothing heavy is imported here: which adapter a logger needs is read from the source of its class, before training.
 """
 
+import ast
 import csv
 import fcntl
 import logging
@@ -252,11 +253,15 @@ ADAPTERS: dict[str, type[Adapter]] = {
 
 def adapter_of(target: str) -> type[Adapter]:
     """The adapter of the class that a ``_target_`` names."""
+    return next((ADAPTERS[name] for name in lineage(target) if name in ADAPTERS), Adapter)
+
+
+def lineage(target: str) -> list[str]:
+    """The names of a class, also of a package that is not there, and of those that it inherits from, as far as can be read."""
     definition = locate(target)
-    names = [target.rpartition(".")[2]]  # also of a package that is not there
-    if definition is not None:
-        names += [one.node.name for one in classes(definition)[0]]
-    return next((ADAPTERS[name] for name in names if name in ADAPTERS), Adapter)
+    is_class = definition is not None and isinstance(definition.node, ast.ClassDef)
+    above = [one.node.name for one in classes(definition)[0]] if is_class else []
+    return [target.rpartition(".")[2], *above]
 
 
 def missing(adapter: type[Adapter]) -> bool:
