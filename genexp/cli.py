@@ -101,7 +101,8 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
         return
     if arguments[0][0] in "-+~" or "=" in arguments[0]:
         arguments.insert(0, "train")
-    from genexp.command_line import COMPOSED, check_options, take_up_config_dir
+    from genexp.catalogue.candidates import COMPOSED
+    from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
 
     verb, *rest = arguments

@@ -5,19 +5,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from genexp.catalogue.candidates import AFTER, COMPOSED
 from genexp.record.errors import ConfigError, check_choice, nearest
 from genexp.record.instantiate import CONFIG_DIR as CONFIG_FOLDER
 from genexp.record.instantiate import use_config_dir
 from genexp.runs.settings import check_name
 from genexp.sweeps.process import quoted
 
-COMPOSED = ("train", "evaluate", "sample")
-"""Verbs whose words Hydra reads."""
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 """Options of Hydra that a value follows."""
 WITH_OPTIONAL_VALUE = ("--info", "-i")
 """Options that a value may follow."""
-INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+INFORMATION = AFTER["--info"]
 """The values: the first where none is given."""
 CONFIG_DIR = ("--config-dir", "-cd")
 SWITCHES = (
@@ -37,7 +36,7 @@ SWITCHES = (
     *("--experimental-rerun",),
 )
 """Options of Hydra that stand alone."""
-CHOICES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all"))
+CHOICES = {option: AFTER[option] for option in ("--cfg", "-c")}
 """What may follow an option."""
 TEXTS = ("name", "group", "job_type")
 """Keys whose values are text, whatever they look like."""
@@ -117,7 +116,7 @@ def _check_config_name(option: str, value: str, verb: str) -> None:
         return
     hint = (
         f"genexp {name} is a verb"
-        if name in ("train", "evaluate", "sample")
+        if name in COMPOSED
         else (
             f"experiment={name} chooses a file of conf/experiment; of your own, DIR/experiment/{name}.yaml, with --config-dir DIR"
         )
