@@ -101,12 +101,16 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
         return
     if arguments[0][0] in "-+~" or "=" in arguments[0]:
         arguments.insert(0, "train")
-    from genexp.command_line import COMPOSED, check_options, take_up_config_dir
+    from genexp.catalogue.candidates import COMPOSED
+    from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
 
     verb, *rest = arguments
     if verb not in verbs:
-        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
+        from genexp.catalogue.files import groups
+
+        group = f" {verb}=... chooses one: genexp list {verb}." if verb in groups() else nearest(verb, list(verbs))
+        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{group}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
     take_up_config_dir(rest)
     if verb in COMPOSED:
@@ -130,7 +134,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_and_overrides
+    from genexp.command_line import check_outputs, check_words, literal_names, name_of_sweep, options_and_overrides
     from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
@@ -149,6 +153,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     task = Task(verb, sys.argv)
     options, overrides = options_and_overrides(arguments)
+    check_words(overrides)
     arguments = [*options, *literal_names(as_meant(verb, options, overrides))]
     if verb == "train":
         arguments += name_of_sweep(arguments)

@@ -37,7 +37,7 @@ SAME: dict[str, str] = {
     "sample_every sample_interval": "samples.every_images",
     "n_samples num_samples": "samples.n",
     "ema ema_rate": "training.ema_decay",
-    "torch_compile": "training.compile",
+    "torch_compile model.compile": "training.compile",
     "gradient_checkpointing": "training.activation_checkpointing",
     "k iwae_k num_importance_samples": "model.k",
     "kl_weight": "model.beta",
@@ -66,7 +66,7 @@ TOLD: dict[str, str] = {
     "image_size img_size resolution im_size": (
         "data.shape=[3,64,64] for images that are resized (data=image_folder, shards); others have theirs"
     ),
-    "output_dir save_dir log_dir logdir out_dir results_dir outdir workdir": (
+    "output_dir save_dir log_dir logdir out_dir results_dir outdir workdir work_dir": (
         "name=x puts the run into outputs/x; hydra.run.dir=... elsewhere"
     ),
     "loss objective criterion": "the family says what is minimised; for a GAN model/objective=hinge",
@@ -86,12 +86,12 @@ TOLD: dict[str, str] = {
     "tensorboard use_tensorboard": "logger=tensorboard",
     "project wandb_project wandb.project": "logger=wandb logger.wandb.project=...",
     "entity wandb_entity wandb.entity": "logger=wandb logger.wandb.entity=...",
-    "offline wandb_mode wandb.mode": "logger=wandb logger.wandb.mode=offline",
+    "offline wandb_mode wandb.mode logger.wandb.offline": "logger=wandb logger.wandb.mode=offline",
     "wandb.name wandb.run_name": "name=..., the run's folder and its name for every logger",
     "wandb.tags": "tags=[...]",
     "wandb.group": "group=...",
     "notes": "tags=[...], or logger.wandb.notes",
-    "extras": "nothing of it is needed: the config is printed by --cfg job, warnings and tags have their own keys (tags=[...])",
+    "extras print_config ignore_warnings enforce_tags": "--cfg job prints the config; tags=[...] has the tags",
     "paths": "data.root is the folder of the data, outputs/<name> that of the run",
     "config cfg config_file conf": "experiment=... chooses a file of conf/experiment, of your own with --config-dir DIR",
     "conditional class_cond class_conditional cond": "model.conditional=true",
@@ -103,6 +103,15 @@ TOLD: dict[str, str] = {
 """Names that have none, with what to do."""
 HEADS = ("optimizer", "optim", "scheduler", "lr_scheduler", "wandb", "extras", "paths")
 """Sections that there are not, of whose keys the same holds."""
+OPTIONS: dict[str, str] = {
+    "callbacks/early_stopping": "training.patience ends a training that training.monitor shows to be done",
+    "callbacks/default": "checkpoints, samples, curves and progress are there without; genexp list callbacks shows more",
+    "callbacks/many": "several: callbacks=[lr_monitor,rich_summary]",
+    "logger/many_loggers": "several: logger=[csv,wandb]",
+    "trainer/default": "trainer=auto is chosen anyway",
+    "debug/true": "debug=default, fast, limit, overfit, profiler or anomaly",
+}
+"""Options of other templates that there are not here, with what to do."""
 OF_RUN: dict[str, dict[str, str]] = {
     "sample": {
         "n_samples num_samples batch_size count": "n",
