@@ -83,8 +83,7 @@ def draw_curves(
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
     with style():
-        figure = new_figure(3.9 * columns + 1.4, 2.7 * rows + 0.4)
-        figure.suptitle(title)
+        figure = new_figure(3.9 * columns + 1.4, 2.7 * rows + 0.4, title)
         handles: dict[str, Any] = {}
         for i, (quantity, parts) in enumerate(panels.items()):
             axes = figure.add_subplot(

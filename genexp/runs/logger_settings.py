@@ -8,10 +8,9 @@ from typing import Any, Literal
 from genexp.record.annotations import check_type
 from genexp.record.arguments import check_node
 from genexp.record.errors import ConfigError, check_choice, nearest, shown
-from genexp.record.signatures import classes, signature
-from genexp.record.sources import locate
+from genexp.record.signatures import signature
 from genexp.runs.settings import WANDB_MODES, section
-from genexp.tracking.adapters import Adapter, adapter_of, missing
+from genexp.tracking.adapters import Adapter, adapter_of, lineage, missing
 
 LOGGER = "pytorch_lightning.loggers.WandbLogger"
 SHIPPED = ("wandb", "csv", "tensorboard", "mlflow", "aim")
@@ -90,8 +89,7 @@ def _check_other(name: str, node: Mapping[str, Any]) -> None:
 def _check_wandb(wandb: Mapping[str, Any]) -> None:
     own = {name: value for name, value in wandb.items() if name in Wandb.__dataclass_fields__}
     section(Wandb, own, "logger.wandb")
-    definition = locate(wandb["_target_"])
-    if definition is not None and "WandbLogger" not in (one.node.name for one in classes(definition)[0]):
+    if "WandbLogger" not in lineage(wandb["_target_"]):
         raise ConfigError(f"logger.wandb._target_={wandb['_target_']}: must be a WandbLogger; give others another name")
     check_choice("logger.wandb.mode", wandb["mode"], WANDB_MODES)
     if not wandb["project"].strip():

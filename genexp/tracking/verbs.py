@@ -1,4 +1,4 @@
-"""``genexp wandb export``, ``workspace`` and ``sweep``."""
+"""``genexp wandb export``, ``workspace``, ``report`` and ``sweep``."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from rich.console import Console
 
 from genexp.record.errors import Parser
 from genexp.tracking.wandb_files import export
+from genexp.tracking.wandb_report import save_report
 from genexp.tracking.wandb_sweep import families, sweep_for
 from genexp.tracking.wandb_workspace import save_workspace
 
@@ -36,6 +37,18 @@ def main(arguments: list[str], console: Console) -> None:
     view.add_argument("--project", default="genexp", help="default: %(default)s")
     view.add_argument("--name", default="genexp: families", help="of the view; default: %(default)s")
     view.add_argument("--json", metavar="FILE", help="write the view's definition here and save nothing")
+    report = verbs.add_parser(
+        "report",
+        help="write a W&B report that compares families, with a table of all values and pictures",
+        description="Saves a report of the given runs: a table of their values, then panels of likelihood (exact beside bounds), "
+        "sample quality, samples, cost and training. Needs `pip install genexp[workspace]`, a server and a key.",
+        epilog="example: genexp wandb report outputs/families --entity me",
+    )
+    report.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
+    report.add_argument("--entity", required=True, help="W&B user or team")
+    report.add_argument("--project", default="genexp", help="default: %(default)s")
+    report.add_argument("--title", default="Families of generative models", help="default: %(default)s")
+    report.add_argument("--draft", action="store_true", help="leave it unpublished")
     sweep = verbs.add_parser(
         "sweep",
         help="print a W&B sweep: Bayesian search over a family, for agents on any machines",
@@ -48,6 +61,8 @@ def main(arguments: list[str], console: Console) -> None:
     options = parser.parse_args(arguments)
     if options.verb == "sweep":
         print(sweep_for(options.family, options.overrides), end="")
+    elif options.verb == "report":
+        save_report(options.folder, options.entity, options.project, options.title, options.draft, console)
     elif options.verb == "export":
         export(options.folder, Path(options.output), console)
     else:

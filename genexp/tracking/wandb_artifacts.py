@@ -61,19 +61,17 @@ def upload_record(logger: Logger, folder: RunFolder) -> None:
 
 def upload_code(logger: Logger, modules: Sequence[str]) -> None:
     """The sources of genexp, and those of further modules that the run may name, as W&B's code of the run."""
-    import wandb
-
-    artifact = wandb.Artifact(f"source-genexp-{logger.experiment.id}", type="code")
     for name in dict.fromkeys(["genexp", *(module.split(".")[0] for module in modules)]):
         spec = find_spec(name)
         if spec is None or spec.origin is None:
             continue
-        place = Path(spec.origin)
-        files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
-        root = place.parents[1] if place.name == "__init__.py" else place.parent
-        for path in files:
-            artifact.add_file(str(path), str(path.relative_to(root)))
-    logger.experiment.log_artifact(artifact)
+        file = Path(spec.origin)
+        is_package = file.name == "__init__.py"
+
+        def belongs(path: str, file: Path = file, is_package: bool = is_package) -> bool:
+            return path.endswith(".py") if is_package else Path(path) == file
+
+        logger.experiment.log_code(str(file.parent), name=f"source-{name}-{logger.experiment.id}", include_fn=belongs)
 
 
 def _log(

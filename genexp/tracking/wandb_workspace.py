@@ -15,6 +15,8 @@ from genexp.reports.comparison import find_runs
 from genexp.reports.output import check_output, writing
 from genexp.reports.tables import ARROWS
 
+COLUMNS = ["config:choices.value.model", "config:choices.value.data", "config:seed.value", "config:parameters.value"]
+"""Of a table of runs: what tells them apart."""
 LIKELIHOOD = {"exact": "exact", "bound": "upper bound", "estimate": "estimate"}
 
 
@@ -65,21 +67,18 @@ def _records(runs: Sequence[RunFolder], console: Console) -> dict[str, dict[str,
     return records
 
 
-def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -> Any:
-    """The view: a ``wandb_workspaces.workspaces.Workspace`` with a panel for each of the records.
+def panels_of(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Panels by the title of their section: of likelihoods with their kind, bounds, latents, sample quality, samples, cost and
+    training.
 
     Args:
         records: final values as in ``metrics.json``, one for each key.
-        entity: W&B user or team.
-        project: W&B project.
-        name: of the view.
 
     Raises:
         ConfigError: the package wandb-workspaces is missing.
     """
     try:
         import wandb_workspaces.reports.v2 as panels
-        import wandb_workspaces.workspaces as workspaces
     except ImportError as error:
         raise ConfigError("the package wandb-workspaces is missing: pip install genexp[workspace]") from error
 
@@ -124,12 +123,30 @@ def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -
         "Cost": costs,
         "Training": curves,
     }
-    columns = ["config:model._target_.value", "config:seed.value", *(f"summary:{r['key']}" for r in records)]
+    return {title: found for title, found in sections.items() if found}
+
+
+def build(records: list[dict[str, Any]], entity: str, project: str, name: str) -> Any:
+    """The view: a ``wandb_workspaces.workspaces.Workspace`` with a panel for each of the records.
+
+    Args:
+        records: final values as in ``metrics.json``, one for each key.
+        entity: W&B user or team.
+        project: W&B project.
+        name: of the view.
+
+    Raises:
+        ConfigError: the package wandb-workspaces is missing.
+    """
+    sections = panels_of(records)
+    import wandb_workspaces.workspaces as workspaces
+
+    columns = [*COLUMNS, *(f"summary:{r['key']}" for r in records)]
     return workspaces.Workspace(
         entity=entity,
         project=project,
         name=name,
-        sections=[workspaces.Section(name=k, panels=v, is_open=True) for k, v in sections.items() if v],
+        sections=[workspaces.Section(name=k, panels=v, is_open=True) for k, v in sections.items()],
         settings=workspaces.WorkspaceSettings(x_axis="images"),
         runset_settings=workspaces.RunsetSettings(
             groupby=[workspaces.Metric("Group")], pinned_columns=[*columns, "summary:cost/minutes"]

@@ -68,9 +68,11 @@ def test_a_wrong_sweep_is_refused(genexp, words, expected):
 
 
 @pytest.mark.slow
-def test_an_agent_runs_genexp_and_each_run_keeps_one_identity(genexp, tmp_path):
+def test_agents_of_one_second_run_genexp_and_each_run_keeps_one_identity(genexp, tmp_path):
     fixed = [word for word in (*TINY, *NETS["vae"]) if not word.startswith("model.latent_dim")]
-    code, text, _ = genexp("wandb", "sweep", "vae", *fixed, "metrics=bound", "metrics.bound.ks=[1]")
+    code, text, _ = genexp(
+        "wandb", "sweep", "vae", *fixed, "logger.wandb.code=true", "metrics=bound", "metrics.bound.ks=[1]"
+    )
     assert code == 0
     (tmp_path / "sweep.yaml").write_text(text)
     server = WandbStandIn()
@@ -93,9 +95,13 @@ def test_an_agent_runs_genexp_and_each_run_keeps_one_identity(genexp, tmp_path):
     try:
         done = call("wandb", "sweep", "sweep.yaml")
         assert done.returncode == 0 and "wandb agent" in done.stderr, done.stderr
-        done = call("wandb", "agent", "--count", "2", "team/genexp/sweep1")
-        assert done.returncode == 0, done.stderr
-        assert set(server.runs) == {"run0", "run1"} and not server.unknown, (done.stdout + done.stderr, server.unknown)
+        agent = ["wandb", "agent", "--count", "1", "team/genexp/sweep1"]
+        agents = [
+            subprocess.Popen(agent, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) for _ in "ab"
+        ]
+        told = [agent.communicate(timeout=300)[1] for agent in agents]
+        assert [agent.returncode for agent in agents] == [0, 0], told
+        assert set(server.runs) == {"run0", "run1"} and not server.unknown, (told, server.unknown)
         folders = sorted(path.parent for path in tmp_path.glob("outputs/*/status.json"))
         assert len(folders) == 2
         for folder in folders:
@@ -109,9 +115,11 @@ def test_an_agent_runs_genexp_and_each_run_keeps_one_identity(genexp, tmp_path):
             assert resolved["logger"]["wandb"]["project"] == "genexp" and received["sweep"] == "sweep1"
             assert "test/nll_bound_nats_k1" not in received["summary"]
             assert received["summary"]["validation/nll_bound_nats_k1"] > 0
+        codes = [a["files"] for a in server.artifacts if a["artifactTypeName"] == "code"]
+        assert len(codes) == 2 and all({"families/vae.py", "tracking/wandb_artifacts.py"} <= set(c) for c in codes)
         before = {name: len(run["history"]) for name, run in server.runs.items()}
-        for words in (["evaluate", f"run={folders[0]}"], ["train", f"run={folders[0]}", "training.max_images=2500"]):
-            done = call("genexp", *words)
+        for words in (["train", "training.max_images=2500"], ["evaluate", "metrics=bound", "metrics.bound.ks=[1]"]):
+            done = call("genexp", *words, f"run={folders[0]}")
             assert done.returncode == 0, done.stderr
         name = json.loads((folders[0] / "status.json").read_text())["wandb"]["id"]
         assert set(server.runs) == {"run0", "run1"} and "test/nll_bound_nats_k1" in server.runs[name]["summary"]

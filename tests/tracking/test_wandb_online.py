@@ -11,6 +11,8 @@ import pytest
 import wandb
 from wandb_stand_in import WandbStandIn
 
+from genexp.record.folder import RunFolder
+from genexp.reports.tables import figure
 from genexp.tracking.wandb_server import obstacle
 
 quiet_workspaces = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # as they are imported
@@ -46,12 +48,17 @@ def run(genexp):
 
 def test_a_run_and_its_evaluation_arrive_as_one_run(server, run, drawn_curves, tmp_path, tiny):
     options = ["name=a", "tags=[x,y]", "logger=wandb", "logger.wandb.group=g", "metrics=bound", "metrics.bound.ks=[1]"]
-    run(*tiny("vae", *options))
+    run(*tiny("vae", *options, "logger.wandb.log_model=all"))
     received = server.only_run()
     assert received["groupName"] == "g" and received["tags"] == ["x", "y"] and received["jobType"] == "train"
     assert received["displayName"] == "a" and received["exit_code"] == 0
     assert received["config"]["model"]["value"]["latent_dim"] == 4
     assert received["config"]["run"]["value"]["versions"]["torch"]
+    assert received["config"]["choices"]["value"]["model"] == "vae" and received["config"]["parameters"]["value"] > 1000
+    check_artifacts(server, received["name"])
+    summary = received["summary"]
+    assert summary["val/loss_min"] <= summary["val/loss"] <= summary["val/loss_max"] and summary["epoch"] == 1
+    assert summary["train/lr"] == 0.001
     with open("outputs/a/metrics.csv") as file:
         rows = [(int(r["images"]), r["metric"], float(r["value"])) for r in csv.DictReader(file)]
     history = [h for _, h in sorted(received["history"].items())]
@@ -82,6 +89,30 @@ def test_a_run_and_its_evaluation_arrive_as_one_run(server, run, drawn_curves, t
     assert server.keys == {KEY}
     assert not any(KEY.encode() in body for body in server.bodies)
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("outputs/**/*") if path.is_file())
+
+
+def check_artifacts(server, run_id):
+    """Those of a run of two validations: the checkpoint of each, the best one at the end, the record."""
+    artifacts = [a for a in server.artifacts if a["artifactTypeName"] != "run_table"]
+    kinds = sorted(a["artifactTypeName"] for a in artifacts)
+    assert kinds == ["model", "model", "model", "run"]
+    by_alias = {entry["alias"]: a for a in artifacts for entry in a["aliases"] if a["artifactTypeName"] == "model"}
+    assert {"images-1297", "images-1553", "last", "best", "latest"} == set(by_alias)
+    best = by_alias["best"]
+    assert best["aliases"][0]["artifactCollectionName"] == f"model-a-{run_id}" and best["metadata"]["images"] == 1553
+    assert best["metadata"]["metrics"]["test/nll_bound_nats_k1"] > 0
+    with open("outputs/a/checkpoints/best.ckpt", "rb") as file:
+        assert server.files[best["files"]["best.ckpt"]] == file.read()
+    (record,) = (a for a in artifacts if a["artifactTypeName"] == "run")
+    assert record["metadata"] == {"state": "done"} and {"metrics.csv", ".hydra/config.yaml"} <= set(record["files"])
+
+
+def test_a_run_that_diverges_is_told_of_once(server, genexp, tiny):
+    code, _, err = genexp(*tiny("made", "name=a", "logger=wandb", "metrics=nll", "model.optimizer.lr=1e30"))
+    assert code == 3, err
+    (alert,) = server.alerts
+    assert alert["title"] == "TrainingDiverged: a" and alert["severity"] == "ERROR" and "outputs/a" in alert["text"]
+    assert server.only_run()["exit_code"] == 1 and server.unknown == []
 
 
 def test_a_continued_run_continues_its_record(server, run, tiny):
@@ -186,6 +217,29 @@ def test_a_workspace_is_saved_to_the_server(server, run, finished):
     assert {p["metrics"][0] for p in panels["Cost"]} == {"cost/minutes", "cost/images_per_second"}
     with open("view.json") as file:
         assert [s["name"] for s in json.load(file)["spec"]["section"]["panelBankConfig"]["sections"]] == list(panels)
+
+
+@quiet_workspaces
+def test_a_report_compares_the_runs_that_were_logged(server, genexp, run, finished):
+    pytest.importorskip("wandb_workspaces")
+    finished("made", "name=a", "metrics=nll")
+    code, _, err = genexp("wandb", "report", "outputs", "--entity", "me")
+    assert code == 2 and "none of the runs in outputs has metrics and was logged with W&B" in err
+    folder = RunFolder("outputs/a")
+    folder.set_status("done", wandb={"id": "x1", "url": "http://x/1"})
+    run("wandb", "report", "outputs", "--entity", "me", "--title", "Mine", "--draft")
+    (view,) = server.views
+    assert view["displayName"] == "Mine" and view["type"] == "runs/draft" and server.unknown == []
+    blocks = view["spec"]["blocks"]
+    (table,) = (b["content"] for b in blocks if b["type"] == "markdown-block")
+    values = {r["key"]: r for r in folder.metrics()}
+    nll = values["test/nll_nats"]
+    assert f"| [a](http://x/1) | made | digits | 0 | {figure(nll['value'], nll['stderr'])} |" in table
+    grids = [b["metadata"] for b in blocks if b["type"] == "panel-grid"]
+    assert all('"x1"' in json.dumps(grid["runSets"][0]["filters"]) for grid in grids)
+    assert json.dumps(grids).count("choices.value.model") > len(grids)
+    keys = [p["config"].get("mediaKeys") for grid in grids for p in grid["panelBankSectionConfig"]["panels"]]
+    assert ["samples"] in keys
 
 
 @quiet_workspaces

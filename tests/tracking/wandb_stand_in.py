@@ -160,9 +160,36 @@ class Handler(BaseHTTPRequestHandler):
         return {"project": {"artifact": None}}
 
     def CreateArtifact(self, variables):
-        """A table's artifact: the table itself comes as a file of the run, so there is nothing left to upload."""
-        artifact = {"id": "artifact", "state": "COMMITTED", "artifactSequence": {"latestArtifact": None}}
+        """A table itself comes as a file of the run, so there is nothing left to upload of it."""
+        given = variables["input"]
+        number = len(self.server.artifacts)
+        self.server.artifacts.append(given | {"metadata": json.loads(given.get("metadata") or "{}"), "files": {}})
+        state = "COMMITTED" if given["artifactTypeName"] == "run_table" else "PENDING"
+        artifact = {"id": f"artifact{number}", "state": state, "artifactSequence": {"latestArtifact": None}}
         return {"createArtifact": {"artifact": artifact}}
+
+    def CreateArtifactManifest(self, variables):
+        return {"createArtifactManifest": {"artifactManifest": self.manifest(variables["artifactID"])}}
+
+    def UpdateArtifactManifest(self, variables):
+        manifest = self.manifest(variables["artifactManifestID"])
+        return {"updateArtifactManifest": {"artifactManifest": manifest}}
+
+    def manifest(self, name):
+        place = f"{self.server.url}/storage/manifests/{name}"
+        return {"id": name, "file": {"id": name, "uploadUrl": place, "uploadHeaders": []}}
+
+    def CreateArtifactFiles(self, variables):
+        edges = []
+        for file in variables["input"]["artifactFiles"]:
+            name = f"{file['artifactID']}/{file['name']}"
+            self.server.artifacts[int(file["artifactID"].removeprefix("artifact"))]["files"][file["name"]] = name
+            node = {"storagePath": name, "uploadUrl": f"{self.server.url}/storage/{name}", "uploadHeaders": []}
+            edges.append({"node": node | {"uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}})
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def CommitArtifact(self, variables):
+        return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": "digest"}}}
 
     def UpsertSweep(self, variables):
         self.server.sweeps["sweep1"] = variables["config"]
@@ -193,6 +220,24 @@ class Handler(BaseHTTPRequestHandler):
     def NotifyScriptableRunAlert(self, variables):
         self.server.alerts.append(variables)
         return {"notifyScriptableRunAlert": {"success": True}}
+
+    def ProjectInternalId(self, variables):
+        return {"project": {"id": "project", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
+
+    def GetProjects(self, variables):
+        end = {"endCursor": None, "hasNextPage": False}
+        node = {
+            "node": PROJECT | {"entityName": "team", "createdAt": "", "isBenchmark": False, "user": None},
+            "cursor": "",
+        }
+        return {"models": {"edges": [node], "pageInfo": end}}
+
+    def upsertView(self, variables):
+        """Of a report."""
+        self.server.views.append(variables | {"spec": json.loads(variables["spec"])})
+        kept = {name: variables[name] for name in ("type", "name", "displayName", "description", "spec")}
+        project = {"id": "project", "name": variables["projectName"], "entityName": variables["entityName"]}
+        return {"upsertView": {"view": kept | {"id": "view", "project": project, "updatedAt": None}, "inserted": True}}
 
     def UpsertView2(self, variables):
         self.server.views.append(variables | {"spec": json.loads(variables["spec"])})
