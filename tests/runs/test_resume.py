@@ -194,3 +194,16 @@ def test_a_run_without_metrics_is_done_too(genexp, finished):
     finished("made", "metrics=[]", "name=a")
     code, out, err = genexp("train", "run=outputs/a")
     assert code == 0 and "outputs/a is done (1," in out, err
+
+
+def test_a_run_that_ended_with_an_epoch_goes_on_where_validations_are_rare(genexp, tiny, finished):
+    """Its last validation was due because it ended, not by the interval, which counts again after it."""
+    command = tiny("made", "metrics=nll", "training.validate_every_epochs=2")
+    finished("made", "metrics=nll", "training.validate_every_epochs=2", "training.max_images=5000", "name=whole")
+    assert genexp(*command, "training.max_images=1297", "name=parts")[0] == 0
+    code, _, err = genexp("train", "run=outputs/parts", "training.max_images=5000")
+    assert code == 0, err
+    whole, parts = (outcome(genexp.folder / "outputs" / name) for name in ("whole", "parts"))
+    validations = [[row for row in run["rows"] if "val/loss" in row] for run in (parts, whole)]
+    assert validations[0][0][0] == "1297" and validations[0][1:] == validations[1]
+    assert_equal(parts["state_dict"], whole["state_dict"])

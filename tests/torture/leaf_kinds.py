@@ -134,6 +134,7 @@ KINDS: dict[str, str] = {
     "*._partial_": "switch",
     "metrics.unfit": "left out: any word but skip lets metrics be refused",
     "monitors": "left out: it chooses an option",
+    "callbacks": "left out: it chooses an option",
     "metrics.bound.ks": "counts",
     "metrics.*.limit": "count?",
     "metrics.bound.repeats": "count",

@@ -31,6 +31,8 @@ OPTIONS = (
     "logger",
     "metrics",
     "monitors",
+    "callbacks",
+    "debug",
     "experiment",
     "sweep",
     "hydra/sweeper",
