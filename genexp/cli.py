@@ -21,6 +21,7 @@ genexp: config-driven experiments for generative models.
   genexp list ...        what there is to choose: models, data, metrics, experiments ...
   genexp info ...        one of them: its keys and what they mean, what fits it, its paper
   genexp completion ...  completion of commands for bash, zsh and fish
+  genexp shards ...      write images as tar shards, for data that are larger than memory
 
 Examples
   genexp train                                             MADE on 4,000 real digits, no network needed
@@ -28,11 +29,8 @@ Examples
   genexp compare outputs/<sweep>                           its table
   genexp train experiment=made_uci_dna                     a published configuration
 
-Each verb explains itself with --help. Without a verb, options and overrides go to train."""
-
-
-COMPOSED = ("train", "evaluate", "sample")
-"""Verbs whose words Hydra reads."""
+Each verb explains itself with --help; genexp list shows what model=, data=, metrics= ... can be.
+Without a verb, options and overrides go to train."""
 
 
 def main() -> None:
@@ -72,6 +70,7 @@ def _verbs() -> dict[str, Callable[[list[str]], None]]:
         "list": _list,
         "info": _info,
         "completion": _completion,
+        "shards": _shards,
     }
 
 
@@ -102,12 +101,16 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
         return
     if arguments[0][0] in "-+~" or "=" in arguments[0]:
         arguments.insert(0, "train")
+    from genexp.catalogue.candidates import COMPOSED
     from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
 
     verb, *rest = arguments
     if verb not in verbs:
-        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{nearest(verb, list(verbs))}")
+        from genexp.catalogue.files import groups
+
+        group = f" {verb}=... chooses one: genexp list {verb}." if verb in groups() else nearest(verb, list(verbs))
+        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{group}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
     take_up_config_dir(rest)
     if verb in COMPOSED:
@@ -131,7 +134,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import check_outputs, literal_names, name_of_sweep, options_and_overrides
+    from genexp.command_line import check_outputs, check_words, literal_names, name_of_sweep, options_and_overrides
     from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain
@@ -150,6 +153,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     task = Task(verb, sys.argv)
     options, overrides = options_and_overrides(arguments)
+    check_words(overrides)
     arguments = [*options, *literal_names(as_meant(verb, options, overrides))]
     if verb == "train":
         arguments += name_of_sweep(arguments)
@@ -292,26 +296,13 @@ def _info(arguments: list[str]) -> None:
 
 
 def _completion(arguments: list[str]) -> None:
-    import re
+    from genexp.completion import main
 
-    from genexp.catalogue.shells import main
-
-    verbs = dict.fromkeys(_verbs(), "") | dict(re.findall(r"^  genexp (\w+) (?:\.\.\.)? +(.*)$", HELP, re.MULTILINE))
-    main(arguments, verbs, _flags)
+    main(arguments, _verbs(), HELP)
 
 
-def _flags(verb: str) -> list[str]:
-    """The options of a verb; those that its own help names, and the verbs within it."""
-    import io
-    from contextlib import redirect_stdout, suppress
+def _shards(arguments: list[str]) -> None:
+    from genexp.command_line import without_config_dir
+    from genexp.shards import main
 
-    if verb in COMPOSED:
-        from genexp.command_line import SWITCHES, WITH_OPTIONAL_VALUE, WITH_VALUE
-
-        return [option for option in (*WITH_VALUE, *WITH_OPTIONAL_VALUE, *SWITCHES) if option.startswith("--")]
-    from genexp.catalogue.shells import flags_in
-
-    text = io.StringIO()
-    with redirect_stdout(text), suppress(SystemExit):
-        _verbs()[verb](["--help"])
-    return flags_in(text.getvalue())
+    main(without_config_dir(arguments), console())

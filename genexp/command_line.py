@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from genexp.catalogue.candidates import AFTER, COMPOSED
 from genexp.record.errors import ConfigError, check_choice, nearest
 from genexp.record.instantiate import CONFIG_DIR as CONFIG_FOLDER
 from genexp.record.instantiate import use_config_dir
@@ -15,7 +16,7 @@ WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--confi
 """Options of Hydra that a value follows."""
 WITH_OPTIONAL_VALUE = ("--info", "-i")
 """Options that a value may follow."""
-INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+INFORMATION = AFTER["--info"]
 """The values: the first where none is given."""
 CONFIG_DIR = ("--config-dir", "-cd")
 SWITCHES = (
@@ -35,7 +36,7 @@ SWITCHES = (
     *("--experimental-rerun",),
 )
 """Options of Hydra that stand alone."""
-CHOICES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all"))
+CHOICES = {option: AFTER[option] for option in ("--cfg", "-c")}
 """What may follow an option."""
 TEXTS = ("name", "group", "job_type")
 """Keys whose values are text, whatever they look like."""
@@ -61,7 +62,8 @@ def check_options(arguments: Sequence[str], verb: str = "train") -> None:
         option, is_given, value = word.partition("=")
         if option not in known and not (option.startswith("--") and any(k.startswith(option) for k in known)):
             names = [name for name in known if name.startswith("--") == option.startswith("--")]
-            raise ConfigError(f"{option}: there is no such option.{nearest(option, names)}")
+            key = _key_of(option, value or next((w for w in waiting[:1] if not _is_option(w)), ""), verb)
+            raise ConfigError(f"{option}: there is no such option.{key or nearest(option, names)}")
         if option in WITH_VALUE and not is_given:
             if not waiting:
                 raise ConfigError(f"{option} needs a value")
@@ -80,6 +82,33 @@ def check_options(arguments: Sequence[str], verb: str = "train") -> None:
             raise ConfigError(f"{printed} says what --cfg prints: --cfg job {printed}")
 
 
+def _key_of(option: str, value: str, verb: str) -> str:
+    """`` Keys are written ...`` where an option is a key, here or elsewhere."""
+    from genexp.catalogue.composition import compose_verb, leaves
+    from genexp.runs.foreign_keys import answer
+
+    composed = compose_verb(verb, [])
+    keys = [*(key for key, _ in leaves(composed.root)), *(group for group, _ in composed.chosen)]
+    name = option.lstrip("-").replace("-", "_")
+    if name in keys:
+        return f" Keys are written without dashes: {name}={value or '...'}"
+    known = answer(name, value, keys, verb)
+    return f" Keys are written without dashes: {known}" if known else ""
+
+
+def check_words(overrides: Sequence[str]) -> None:
+    """Refuse words that are no overrides.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            if os.path.isdir(word):
+                raise ConfigError(f"{word}: a run is named by run={word}")
+            raise ConfigError(f"{word}: overrides are key=value, as model=vae")
+
+
 def _check_config_name(option: str, value: str, verb: str) -> None:
     """Another file than the verb's is refused, unless it is in the user's own config folder."""
     name, own = value.removesuffix(".yaml"), os.environ.get(CONFIG_FOLDER)
@@ -87,7 +116,7 @@ def _check_config_name(option: str, value: str, verb: str) -> None:
         return
     hint = (
         f"genexp {name} is a verb"
-        if name in ("train", "evaluate", "sample")
+        if name in COMPOSED
         else (
             f"experiment={name} chooses a file of conf/experiment; of your own, DIR/experiment/{name}.yaml, with --config-dir DIR"
         )

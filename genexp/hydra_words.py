@@ -40,6 +40,10 @@ def as_meant(verb: str, given: Sequence[str], overrides: Sequence[str]) -> list[
         group = key.partition("@")[0]
         if key.startswith(PARAMS) and value is not None:
             found.append(_of_sweep(word, key, value, given, overrides))
+        elif key == "hydra.job.chdir" and value != "false":
+            raise ConfigError(
+                f"{word}: a run writes into its folder by itself; paths count from where the command starts"
+            )
         elif key == "hydra/sweeper" and value == "basic":
             raise ConfigError(
                 f"{word}: use hydra/sweeper=grid, which is chosen anyway: the same combinations, planned before they run"
@@ -64,7 +68,7 @@ def _parts(word: str) -> tuple[str, str, str | None]:
 
 def _needs_look(word: str, there: set[str]) -> bool:
     sign, key, value = _parts(word)
-    if key.startswith(PARAMS) or word == "hydra/sweeper=basic":
+    if key.startswith((PARAMS, "hydra.job.chdir")) or word == "hydra/sweeper=basic":
         return True
     return key.partition("@")[0] in there and (sign != "" or "null" in (value or "").split(","))
 

@@ -1,8 +1,8 @@
 """How all plots look: one set of colours, told apart by the colour-blind, and one way of making a figure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,6 +14,9 @@ COLOUR_MAP = "cividis"
 """From dark to bright, read alike with and without colour vision (Nuñez et al. 2018)."""
 DOT = " · "
 """Between the parts of a title."""
+
+LETTER = 0.11
+"""Inches that a letter of a title takes."""
 
 
 @contextmanager
@@ -38,8 +41,29 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, **settings: Any) -> "Figure":
-    """An empty figure, in inches, whose parts make room for each other."""
+def new_figure(width: float, height: float, title: str) -> "Figure":
+    """An empty figure, in inches, whose parts make room for each other, with its title above."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=120, layout="constrained", **settings)
+    lines = broken(title, width / LETTER, len)
+    figure = Figure(figsize=(width, height + 0.18 * (len(lines) - 1)), dpi=120, layout="constrained")
+    figure.suptitle("\n".join(lines))
+    return figure
+
+
+def broken(title: str, width: float, length: Callable[[str], float]) -> list[str]:
+    """A title in lines that are at most so wide, where its parts, with :data:`DOT` between them, allow that.
+
+    Args:
+        title: the title.
+        width: of a line.
+        length: of a text, in the unit of the width.
+    """
+    lines = [""]
+    for part in title.split(DOT):
+        longer = f"{lines[-1]}{DOT}{part}" if lines[-1] else part
+        if not lines[-1] or length(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines

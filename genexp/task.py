@@ -106,7 +106,7 @@ def _train(config: Any) -> None:
     from genexp.runs.train_config import check
 
     job = HydraConfig.get()
-    _check_sweep(job)
+    _check_sweep(job, config.dry_run)
     check(config)
     if insert(config):
         check(config)
@@ -124,8 +124,9 @@ def _train(config: Any) -> None:
     train(config, folder, overrides, choices, console())
 
 
-def _check_sweep(job: Any) -> None:
-    """Refuse settings of a sweep for a single run, where they would have no effect; jobs of a sweep have them."""
+def _check_sweep(job: Any, is_dry: bool) -> None:
+    """Refuse settings of a sweep for a single run, where they would have no effect; jobs of a sweep have them, and the plan of a
+    run heeds ``hydra.sweeper.probe``."""
     from hydra.types import RunMode
 
     from genexp.record.errors import ConfigError
@@ -134,6 +135,8 @@ def _check_sweep(job: Any) -> None:
     if job.mode == RunMode.MULTIRUN or any(word.startswith("hydra.run.dir=") for word in given):  # a launcher's job
         return
     for word in given:
+        if is_dry and word.startswith("hydra.sweeper.probe="):
+            continue
         if word.lstrip("+").startswith(("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")):
             raise ConfigError(f"{word}: has no effect without a sweep: add -m")
 
@@ -148,9 +151,11 @@ def _evaluate(config: Any) -> None:
 
 
 def _sample(config: Any) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     from genexp.runs.verb_config import check_sample
 
-    check_sample(config)
+    check_sample(config, HydraConfig.get().overrides.task)
     from genexp.runs.sampling.sample import sample
 
     sample(config, console())

@@ -63,6 +63,13 @@ WRONG = {
     "train +foo=1": ["foo", "no such setting"],
     "train model=null": ["model=null"],
     "train swep=seeds": ["Did you mean 'sweep'?"],
+    "model vae": ["'model' is not a verb", "genexp list model"],
+    "train model vae": ["model: overrides are key=value"],
+    "--batch-size 3": ["--batch-size: there is no such option", "training.batch_size=3"],
+    "train --seed 3": ["Keys are written without dashes: seed=3"],
+    "train trainer.deterministic=true": ["+trainer.deterministic=true"],
+    "train callbacks=early_stopping": ["training.patience"],
+    "train hydra.job.chdir=true": ["paths count from where the command starts"],
     "train -m seed=0,1 training.batch_size=abc": ["training.batch_size=abc"],
     "train --multirn": ["Did you mean '--multirun'?"],
     "train model=dcgan metrics=bound": [
@@ -143,7 +150,7 @@ def test_published_lists_the_ledger(genexp):
 
 def test_the_command_is_installed():
     out = subprocess.run([sys.executable, "-m", "genexp", "--version"], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "0.3.0"
+    assert out.stdout.strip() == "0.4.0"
 
 
 def test_a_gpu_that_is_not_there(genexp, tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ LATER = {
     "training.compile=true": "takes a minute to compile; tried with the runs at scale",
     "submitit_slurm": "needs Slurm",
     "ray_subprocess": "needs Ray",
+    "cats": "are pictures of the reader's",
     "exec ": "is a line of a batch script",
 }
 """Parts of commands that are not run here, and why."""

@@ -40,7 +40,10 @@ BELOW = {
         "record",
         "families",
         "command_line",
+        "completion",
+        "data.shard_writer",
         "hydra_words",
+        "shards",
     },
 }
 FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}

@@ -83,8 +83,7 @@ def draw_curves(
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
     with style():
-        figure = new_figure(3.9 * columns + 1.4, 2.7 * rows + 0.4)
-        figure.suptitle(title)
+        figure = new_figure(3.9 * columns + 1.4, 2.7 * rows + 0.4, title)
         handles: dict[str, Any] = {}
         for i, (quantity, parts) in enumerate(panels.items()):
             axes = figure.add_subplot(
@@ -106,9 +105,8 @@ def _panels(history: Path) -> tuple[Panels, list[str]]:
     with open(history, newline="") as file:
         for row in csv.DictReader(file):
             part, _, quantity = row["metric"].partition("/")
-            if part in PARTS and math.isfinite(
-                float(row["value"])
-            ):  # and not what other callbacks log, device by device
+            # not what other callbacks log, device by device
+            if part in PARTS and math.isfinite(float(row["value"])):
                 panels[quantity][part][int(row["images"])] = float(row["value"])
     values = {quantity: {v for own in parts.values() for v in own.values()} for quantity, parts in panels.items()}
     constant = [f"{quantity} {min(found):g}" for quantity, found in values.items() if len(found) == 1]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genexp.plot_style import DOT
+from genexp.plot_style import broken
 
 CELL = 64
 """Pixels that the side of a small image is enlarged to, by a whole factor."""
@@ -24,7 +24,8 @@ LONGEST = 150
 """Pixels of a name, which is cut then."""
 FONT_SIZES = (12, 10)
 """Of names: the second where the first is too wide for a column; where that is too, they are written upwards."""
-FRAME = (150, 150, 150)
+FRAME, SPACE = (150, 150, 150), 3
+"""The line around an image, and pixels from one image to the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +64,15 @@ def write_grid(panels: Sequence[Panel], levels: int, title: str, path: Path) -> 
     # what stands above the images is as high in all panels, so that rows of one are beside those of the other
     above = max(top for _, top in drawn)
     inner = sum(image.width for image, _ in drawn) + GAP * (len(drawn) - 1)
-    lines, width = _broken(title, inner)
+    font = _font(13, bold=True)
+    lines = broken(title, inner, font.getlength)
+    width = max(inner, *(math.ceil(font.getlength(line)) for line in lines))
     top = MARGIN + LINE * len(lines)
     height = max(image.height + above - own for image, own in drawn)
     canvas = Image.new("RGB", (width + 2 * MARGIN, top + height + MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
     for i, line in enumerate(lines):
-        draw.text((MARGIN, MARGIN + LINE * i), line, "black", _font(13, bold=True))
+        draw.text((MARGIN, MARGIN + LINE * i), line, "black", font)
     left = MARGIN
     for image, own in drawn:
         canvas.paste(image, (left, top + above - own))
@@ -85,7 +88,7 @@ def _panel(panel: Panel, levels: int) -> tuple[Image.Image, int]:
     rows = math.ceil(n / panel.width)
     caption = LINE - 2 if panel.captions else 0
     gap = BLOCK_GAP * ((rows - 1) // panel.block) if panel.block else 0
-    body = (panel.width * (width + 1) + 1, rows * (height + 1 + caption) + 1 + gap)
+    body = (panel.width * (width + SPACE), rows * (height + SPACE + caption) + gap)
     names = [cut(name, _font(FONT_SIZES[0])) for name in panel.rows or ()]
     beside = max((math.ceil(_font(FONT_SIZES[0]).getlength(name)) for name in names), default=-8) + 8
     heads, above = _heads(panel.columns, width) if panel.columns else ([], 0)
@@ -102,8 +105,8 @@ def _panel(panel: Panel, levels: int) -> tuple[Image.Image, int]:
     pixels = pixels.repeat_interleave(zoom, -1).repeat_interleave(zoom, -2).expand(-1, 3, -1, -1)
     for i, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
         row, column = divmod(i, panel.width)
-        x = beside + column * (width + 1)
-        y = top + row * (height + 1 + caption) + caption + (BLOCK_GAP * (row // panel.block) if panel.block else 0)
+        x = beside + column * (width + SPACE)
+        y = top + row * (height + SPACE + caption) + caption + (BLOCK_GAP * (row // panel.block) if panel.block else 0)
         draw.rectangle((x, y, x + width + 1, y + height + 1), outline=FRAME)
         canvas.paste(Image.fromarray(image), (x + 1, y + 1))
         if panel.captions:
@@ -124,7 +127,7 @@ def _heads(names: Sequence[str], width: int) -> tuple[list[tuple[float, Image.Im
         head = Image.new("RGB", (max(1, math.ceil(font.getlength(name))), LINE - 2), "white")
         ImageDraw.Draw(head).text((0, LINE - 5), name, "black", font, anchor="ls")
         head = head if sizes else head.rotate(90, expand=True)
-        heads.append((max(0.0, i * (width + 1) + 1 + (width - head.width) / 2), head))
+        heads.append((max(0.0, i * (width + SPACE) + 1 + (width - head.width) / 2), head))
     return heads, max(head.height for _, head in heads)
 
 
@@ -135,18 +138,6 @@ def cut(text: str, font: ImageFont.FreeTypeFont, longest: float = LONGEST) -> st
     while text and font.getlength(f"{text}…") > longest:
         text = text[:-1]
     return f"{text}…"
-
-
-def _broken(title: str, width: int) -> tuple[list[str], int]:
-    """The title in lines of at most the width where its parts allow that; and the width that it takes."""
-    font, lines = _font(13, bold=True), [""]
-    for part in title.split(DOT):
-        longer = f"{lines[-1]}{DOT}{part}" if lines[-1] else part
-        if not lines[-1] or font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(part)
-    return lines, max(width, *(math.ceil(font.getlength(line)) for line in lines))
 
 
 @cache

@@ -29,6 +29,13 @@ def are_points(shape: Sequence[int], levels: int | None) -> bool:
     return levels is None and tuple(shape) == (2,)
 
 
+def seen(images_seen: int, data: Any) -> str:
+    """How many training examples a model had seen, in words: images, clips or examples."""
+    sounds = data.sample_rate is not None
+    what = "clips" if sounds else "images" if are_images(data.shape, data.levels) else "examples"
+    return f"{images_seen:,} {what} seen"
+
+
 def label_names(y: Tensor | None, names: Sequence[str] | None) -> list[str] | None:
     """The names of labels ``(N,)``: those of the classes where these have names, else their numbers; None without labels."""
     return None if y is None else [names[label] if names else str(label) for label in y.tolist()]
@@ -73,15 +80,15 @@ def picture(
     """
     if labels and len(set(labels)) == 1 and len(labels) > 1:
         title, labels = f"{title}{DOT}label {labels[0]}", None
+    n = min(len(x), MOST) if are_images(x.shape[1:], levels) else len(x)
+    if (total or len(x)) > n:
+        title = f"{title}{DOT}the first {n:,} of {total or len(x):,}"
     if are_points(x.shape[1:], levels):
         _scatter([x], [""], title, path)
         return True
     if not are_images(x.shape[1:], levels):
         return False
-    total = total or len(x)
-    if total > MOST:
-        title = f"{title}{DOT}the first {MOST} of {total:,}"
-        x, labels, means = x[:MOST], labels and labels[:MOST], means if means is None else means[:MOST]
+    x, labels, means = x[:n], labels and labels[:n], means if means is None else means[:n]
     width, named = _columns(len(x), labels)
     panels = [Panel(x=x, width=width, name=None if means is None else "samples", **named)]
     if means is not None:
@@ -97,7 +104,8 @@ def _columns(n: int, labels: Sequence[str] | None) -> tuple[int, dict[str, Seque
         return square, {}
     period = len(set(labels))
     if 1 < period <= HEADED and all(label == labels[i % period] for i, label in enumerate(labels)):
-        return period, {"columns": labels[:period]}
+        width = period * max(1, round(square / period))
+        return width, {"columns": labels[:width]}
     return square, {"captions": labels}
 
 
@@ -118,7 +126,7 @@ def over_time(
         False, with nothing written, if the data have no picture.
     """
     times = sorted(rows)
-    heads, xs = [f"{images:,} images" for images in times], [rows[images] for images in times]
+    heads, xs = [f"{images:,} seen" for images in times], [rows[images] for images in times]
     if are_points(xs[0].shape[1:], levels):
         _scatter(xs, heads, title, path)
         return True
@@ -133,15 +141,15 @@ def _scatter(xs: Sequence[Tensor], names: Sequence[str], title: str, path: Path)
     columns = min(len(xs), 4)
     rows = math.ceil(len(xs) / columns)
     with style():
-        figure = new_figure(max(4.4, 3.2 * columns), 0.4 + (4 if len(xs) == 1 else 3.2) * rows)
-        figure.suptitle(title)
+        figure = new_figure(max(4.6, 3.2 * columns), 0.4 + (4 if len(xs) == 1 else 3.2) * rows, title)
         xs = [x.cpu()[torch.isfinite(x.cpu()).all(1)] for x in xs]
         last = xs[-1] if len(xs[-1]) else torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
         low, high = last.min(0).values, last.max(0).values
         margin = 0.05 * (high - low).max().clamp(min=1e-6)
+        xlim, ylim = torch.stack([low - margin, high + margin], dim=1).tolist()
         for i, (x, name) in enumerate(zip(xs, names, strict=True)):
             axes = figure.add_subplot(rows, columns, i + 1, title=name, xlabel="x₁", ylabel="x₂")
-            axes.scatter(*x.T.numpy(), s=4, alpha=0.5, linewidths=0, color=COLOURS[0])
+            axes.scatter(*x.T.numpy(), s=4 if len(x) > 500 else 12, alpha=0.5, linewidths=0, color=COLOURS[0])
             axes.set_aspect("equal")
-            axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
+            axes.set(xlim=xlim, ylim=ylim)
         figure.savefig(path)

@@ -10,7 +10,7 @@ from torch import Tensor
 from genexp.callbacks.grids import Panel, write_grid
 from genexp.callbacks.hand_over import hand_over, hand_over_sounds
 from genexp.callbacks.latent_tables import interpolations, prior_interpolations, symmetric_values, traversals, usage
-from genexp.callbacks.pictures import are_images, conditional_means, label_names, over_time, picture
+from genexp.callbacks.pictures import are_images, conditional_means, label_names, over_time, picture, seen
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
 from genexp.families.capabilities import ConditionalMeans, LatentDecoder, LatentVariables, Reconstruction
@@ -96,7 +96,7 @@ class SampleGrid(Callback):
             x, means = conditional_means(model, self.n, y)
             self._show(trainer, model, "samples", x, means, y, name)
             if in_training:
-                self._add(trainer, model, x, y)
+                self._add(trainer, model, x if means is None else means, y, means is not None)
             if isinstance(model, Reconstruction):
                 x, y = next(iter(trainer.datamodule.loader("validation", self.n // 2)))
                 x, y = x.to(model.device), None if y is None else y.to(model.device)
@@ -172,7 +172,7 @@ class SampleGrid(Callback):
         return x.to(model.device), y.to(model.device) if model.conditional else None
 
     def _title(self, trainer: Trainer, model: GenerativeModule, *more: str) -> str:
-        return DOT.join([self.run.title(trainer.datamodule.name), f"{model.images_seen:,} images seen", *more])
+        return DOT.join([self.run.title(trainer.datamodule.name), seen(model.images_seen, trainer.datamodule), *more])
 
     def _show(
         self,
@@ -196,16 +196,19 @@ class SampleGrid(Callback):
         elif picture(x, model.levels, path, title=title, labels=labels, means=means):
             hand_over(trainer, model, kind, path)
 
-    def _add(self, trainer: Trainer, model: GenerativeModule, x: Tensor, y: Tensor | None) -> None:
-        """A further row of ``over_time.png``."""
+    def _add(self, trainer: Trainer, model: GenerativeModule, x: Tensor, y: Tensor | None, are_means: bool) -> None:
+        """A further row of ``over_time.png``: samples, or means of p(x | z)."""
         if trainer.datamodule.sample_rate is not None:
             return
-        each = x[0].numel() * x.element_size()
-        n = self.n if model.levels is None else max(2, min(STRIP, STRIP_BYTES // each))
+        n, levels = self.n, model.levels
+        if levels is not None:  # in bytes, for the checkpoints
+            n, x = max(2, min(STRIP, STRIP_BYTES // x[0].numel())), (x / (levels - 1) * 255).round().to(torch.uint8)
+            levels = 256
         self._strip[model.images_seen] = x[:n].cpu().clone()
         n = min(map(len, self._strip.values()))
         rows = {images: x[:n] for images, x in sorted(self._strip.items())}
         labels: Sequence[str] | None = label_names(None if y is None else y[:n], trainer.datamodule.class_names)
-        title = DOT.join([self.run.title(trainer.datamodule.name), "the same draws over training"])
+        what = "means of p(x|z) of the same z" if are_means else "the same draws"
+        title = DOT.join([self.run.title(trainer.datamodule.name), f"{what} over training"])
         if len(rows) > 1:
-            over_time(rows, model.levels, self.folder / "over_time.png", title=title, labels=labels)
+            over_time(rows, levels, self.folder / "over_time.png", title=title, labels=labels)

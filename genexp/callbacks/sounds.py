@@ -84,8 +84,7 @@ def _picture(waveforms: Tensor, heads: Sequence[str], sample_rate: int, title: s
     loudest = max(spectrogram.max().item() for spectrogram in spectrograms)
     time = torch.arange(waveforms.shape[1]) / sample_rate
     with style():
-        figure = new_figure(10, 0.9 + 1.3 * n)
-        figure.suptitle(title)
+        figure = new_figure(10, 0.9 + 1.3 * n, title)
         rows = figure.subplots(n, 2, sharex=True, squeeze=False)
         for waveform, spectrogram, head, (left, right) in zip(waveforms, spectrograms, heads, rows, strict=False):
             left.plot(time.numpy(), waveform.numpy(), linewidth=0.5)

@@ -176,7 +176,7 @@ def _values(composed: Composition, key: str, value: str, start: str, rest: Seque
     if node is not None and node.text in ("true", "false"):
         few = ["true", "false"]
     if not few and node is not None and node.children is None and _is_plain(node):
-        few = [node.text]
+        few = [node.word]
     for one in few:
         if one.startswith(value):
             yield f"{start}{one}", node.comment if node is not None else ""
@@ -184,7 +184,7 @@ def _values(composed: Composition, key: str, value: str, start: str, rest: Seque
 
 def _is_plain(node: Node) -> bool:
     """Whether a value may stand on a command line as it is written, and says something there."""
-    return bool(re.fullmatch(r"[\w.,+\-/\[\]]+", node.text)) and node.text not in ("null", "???")
+    return bool(re.fullmatch(r"[\w.,+\-/\[\]]+", node.word)) and node.text not in ("null", "???")
 
 
 def _run_folders(start: str, value: str) -> Iterator[Candidate]:

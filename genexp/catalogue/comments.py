@@ -30,6 +30,11 @@ class Node:
     comment: str = ""
     children: "dict[str, Node] | None" = None
 
+    @property
+    def word(self) -> str:
+        """The text as a command takes it, lists without spaces."""
+        return self.text.replace(", ", ",") if self.text.startswith("[") else self.text
+
 
 @dataclass(frozen=True)
 class File:

@@ -9,7 +9,7 @@ from pathlib import Path
 from genexp.record.errors import ConfigError, nearest
 
 CONFIG_DIR = "GENEXP_CONFIG_DIR"
-"""Environment variable with the user's own config folder, as ``--config-dir`` names it."""
+"""Environment variable with the user's own config folder, as in :mod:`genexp.record.instantiate`, which takes longer to import."""
 HIDDEN = ("parts", "hydra")
 """Groups at the top that are not listed: nobody chooses from them."""
 DEEPEST = 3

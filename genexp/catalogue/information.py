@@ -165,22 +165,20 @@ def _example(option: Option) -> str:
 
 
 def _show_keys(node: Node, prefix: str, whole: Composition, console: Console) -> None:
-    table = Table(title="Keys", title_justify="left")
-    for name, settings in (
-        ("key", {"no_wrap": True}),
-        ("value", {"overflow": "fold"}),
-        ("what it means", {"overflow": "fold"}),
-    ):
-        table.add_column(name, **settings)
+    """Keys as a command writes them, each with what it means; of an object its class stands in place of the value."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold", max_width=console.width * 3 // 5)
+    table.add_column(overflow="fold", style="dim")
     for key, value, comment in _explained(node, prefix, whole):
-        table.add_row(key, value, comment)
+        table.add_row(f"{key}{value}", comment)
     if table.row_count:
+        console.print("\nkeys", style="bold")
         console.print(table)
 
 
 def _explained(node: Node, prefix: str, whole: Composition) -> Iterator[tuple[str, str, str]]:
-    """Every key with its value and a comment: that in the file or in one that it inherits or is merged with, else what the class
-    says of its argument."""
+    """Every key, what stands behind it, and a comment: that in the file or in one that it inherits or is merged with, else what
+    the class says of its argument."""
     composed = whole.at(prefix) or node
     arguments = _about(composed)[1]
     for name, child in (node.children or {}).items():
@@ -190,13 +188,13 @@ def _explained(node: Node, prefix: str, whole: Composition) -> Iterator[tuple[st
         there = (composed.children or {}).get(name) or child
         comment = child.comment or there.comment
         if not child.children:
-            yield key, child.text, comment or arguments.get(name, "")
+            yield key, f"={child.word}", comment or arguments.get(name, "")
             continue
         target = child.children.get("_target_")
         if target is not None:
-            yield key, target.text, comment or _about(child)[0] or arguments.get(name, "")
+            yield key, f": {target.text.rpartition('.')[2]}", comment or _about(child)[0] or arguments.get(name, "")
         elif comment or name in arguments:
-            yield key, "{...}", comment or arguments[name]
+            yield key, ":", comment or arguments[name]
         yield from _explained(child, key, whole)
 
 

@@ -82,8 +82,7 @@ def draw_bounds(lines: Sequence[Bounds], path: Path, errors: str) -> None:
     """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    figure = new_figure(8, 4.6)
-    figure.suptitle("Bounds on the likelihood against the number of draws")
+    figure = new_figure(8, 4.6, "Bounds on the likelihood against the number of draws")
     axes = figure.add_subplot(
         xlabel="k, draws of z for each example", ylabel="-log p(x) in nats: upper bounds, lower is better"
     )

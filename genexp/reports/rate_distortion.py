@@ -74,8 +74,7 @@ def draw_rates(points: Sequence[RatePoint], path: Path, errors: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(8.6, 5.2)
-    figure.suptitle("Rate and distortion")
+    figure = new_figure(8.6, 5.2, "Rate and distortion")
     FigureCanvasAgg(figure)  # can measure text
     axes = figure.add_subplot(xlabel="rate KL(q(z|x) || p(z)), nats", ylabel="distortion -E log p(x|z), nats")
     rates, distortions = [p.rate[0] for p in points], [p.distortion[0] for p in points]

@@ -19,8 +19,6 @@ SAME: dict[str, str] = {
     "max_images total_images kimg": "training.max_images",
     "accelerator": "trainer.accelerator",
     "devices gpus num_gpus n_gpus ngpu gpu_ids": "trainer.devices",
-    "num_nodes nodes": "trainer.num_nodes",
-    "strategy": "trainer.strategy",
     "precision": "trainer.precision",
     "num_workers workers n_workers data.workers dataloader.num_workers": "data.num_workers",
     "dataset datamodule dataset_name data_name": "data=",
@@ -39,7 +37,7 @@ SAME: dict[str, str] = {
     "sample_every sample_interval": "samples.every_images",
     "n_samples num_samples": "samples.n",
     "ema ema_rate": "training.ema_decay",
-    "torch_compile": "training.compile",
+    "torch_compile model.compile": "training.compile",
     "gradient_checkpointing": "training.activation_checkpointing",
     "k iwae_k num_importance_samples": "model.k",
     "kl_weight": "model.beta",
@@ -68,7 +66,7 @@ TOLD: dict[str, str] = {
     "image_size img_size resolution im_size": (
         "data.shape=[3,64,64] for images that are resized (data=image_folder, shards); others have theirs"
     ),
-    "output_dir save_dir log_dir logdir out_dir results_dir outdir workdir": (
+    "output_dir save_dir log_dir logdir out_dir results_dir outdir workdir work_dir": (
         "name=x puts the run into outputs/x; hydra.run.dir=... elsewhere"
     ),
     "loss objective criterion": "the family says what is minimised; for a GAN model/objective=hinge",
@@ -80,18 +78,20 @@ TOLD: dict[str, str] = {
     "device cuda gpu use_cuda no_cuda": "trainer=gpu, or trainer=cpu; trainer.devices says how many",
     "cpu": "trainer=cpu",
     "ddp distributed dist": "trainer=ddp",
+    "strategy": "trainer=ddp, or trainer=fsdp; ++trainer.strategy=... is Lightning's",
+    "num_nodes nodes": "trainer=nodes trainer.num_nodes=...",
     "fsdp": "trainer=fsdp",
     "amp fp16 bf16 mixed_precision use_amp half": "trainer.precision=bf16-mixed, or 16-mixed on a GPU",
     "wandb use_wandb log_wandb": "logger=wandb",
     "tensorboard use_tensorboard": "logger=tensorboard",
     "project wandb_project wandb.project": "logger=wandb logger.wandb.project=...",
     "entity wandb_entity wandb.entity": "logger=wandb logger.wandb.entity=...",
-    "offline wandb_mode wandb.mode": "logger=wandb logger.wandb.mode=offline",
+    "offline wandb_mode wandb.mode logger.wandb.offline": "logger=wandb logger.wandb.mode=offline",
     "wandb.name wandb.run_name": "name=..., the run's folder and its name for every logger",
     "wandb.tags": "tags=[...]",
     "wandb.group": "group=...",
     "notes": "tags=[...], or logger.wandb.notes",
-    "extras": "nothing of it is needed: the config is printed by --cfg job, warnings and tags have their own keys (tags=[...])",
+    "extras print_config ignore_warnings enforce_tags": "--cfg job prints the config; tags=[...] has the tags",
     "paths": "data.root is the folder of the data, outputs/<name> that of the run",
     "config cfg config_file conf": "experiment=... chooses a file of conf/experiment, of your own with --config-dir DIR",
     "conditional class_cond class_conditional cond": "model.conditional=true",
@@ -103,6 +103,15 @@ TOLD: dict[str, str] = {
 """Names that have none, with what to do."""
 HEADS = ("optimizer", "optim", "scheduler", "lr_scheduler", "wandb", "extras", "paths")
 """Sections that there are not, of whose keys the same holds."""
+OPTIONS: dict[str, str] = {
+    "callbacks/early_stopping": "training.patience ends a training that training.monitor shows to be done",
+    "callbacks/default": "checkpoints, samples, curves and progress are there without; genexp list callbacks shows more",
+    "callbacks/many": "several: callbacks=[lr_monitor,rich_summary]",
+    "logger/many_loggers": "several: logger=[csv,wandb]",
+    "trainer/default": "trainer=auto is chosen anyway",
+    "debug/true": "debug=default, fast, limit, overfit, profiler or anomaly",
+}
+"""Options of other templates that there are not here, with what to do."""
 OF_RUN: dict[str, dict[str, str]] = {
     "sample": {
         "n_samples num_samples batch_size count": "n",
@@ -149,16 +158,17 @@ def answer(name: str, value: str | None, keys: Iterable[str], verb: str = "train
         return _of_run(name, value, verb, known)
     same, told = _by_name(SAME), _by_name(TOLD)
     head, _, last = name.partition(".")
-    if name not in same and last.rpartition(".")[2] in same:  # as hparams.lr
-        name_there = last.rpartition(".")[2]
-    else:
-        name_there = name
+    sections = {key.partition(".")[0] for key in known}
+    is_elsewhere = name not in same and head not in sections  # as hparams.lr
+    name_there = last.rpartition(".")[2] if is_elsewhere and last.rpartition(".")[2] in same else name
     if name_there in same:
         target = same[name_there]
         found = [target] if target.endswith("=") else [key for key in known if re.fullmatch(target, key)]
-        if not found and re.fullmatch(r"[\w.]+", target):
-            found = [target]  # of a group that is not chosen now, as the sweeper
-        return _sentence(name, value, found) if found else None
+        if not found and target.startswith("hydra."):
+            found = [target]  # of a sweeper or launcher that is not chosen now
+        if not found:
+            return f"{name} is {_written(target)} here, which there is not in what is chosen now"
+        return _sentence(name, value, found)
     if name in told or head in HEADS:
         return f"{name} is not a key here: {(told.get(name) or told[head]).replace('NAME', name)}"
     ends = [key for key in known if not last and key.rpartition(".")[2] == name != key]
@@ -170,6 +180,11 @@ def _of_run(name: str, value: str | None, verb: str, known: list[str]) -> str | 
     if target is None or name in known:
         return None
     return f"{name} is {target} here" if "=" in target.rstrip("=") else _sentence(name, value, [target])
+
+
+def _written(target: str) -> str:
+    """A key, of a pattern of keys the plainest."""
+    return re.sub(r"\(\?:[^)]*\)\?|\w\?|\\", "", target)
 
 
 def _sentence(name: str, value: str | None, found: list[str]) -> str:

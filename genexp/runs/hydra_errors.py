@@ -7,8 +7,9 @@ from typing import Any
 
 from genexp.record.errors import ConfigError, edits, most_similar, nearest
 from genexp.record.instantiate import CONFIG_DIR
+from genexp.runs.foreign_keys import OPTIONS as FOREIGN_OPTIONS
 from genexp.runs.foreign_keys import answer
-from genexp.runs.trainer_arguments import REFUSED
+from genexp.runs.trainer_arguments import FREE, REFUSED
 
 NOT_CHOSEN = ("parts", "hydra")
 """Groups of which nothing is chosen."""
@@ -49,11 +50,14 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
                 f"{name} is not in the config of every {group} that this sweep could choose; if it is in those that it does: "
                 f"++{name}=..."
             )
-        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, keys)} (+{name}=... adds a new key)"
+        added = f" (+{name}=... adds a new key)" if "." in name else ""
+        return f"{name} is not in the config of genexp {verb}.{_nearest_key(name, keys)}{added}"
     if missing := re.search(r"Could not find '([^']*)'|In '[^']*': Could not (?:find|load) '([^']*)'", text):
         name = missing.group(1) or missing.group(2)
         if name in EXTRAS:
             return f"{name.rpartition('/')[0]}={name.rpartition('/')[2]} needs pip install 'genexp[{EXTRAS[name]}]'"
+        if name in FOREIGN_OPTIONS:
+            return f"there is no config '{name}': {FOREIGN_OPTIONS[name]}"
         available = re.findall(r"^\t(\S+)$", text, re.MULTILINE) or _options(name.rpartition("/")[0])
         options = f" Available: {', '.join(available)}." if available else ""
         return f"there is no config '{name}'.{nearest(name.rsplit('/', 1)[-1], available)}{options}"
@@ -77,6 +81,8 @@ def foreign(name: str, arguments: list[str], keys: list[str], verb: str = "train
     given = [a.partition("=")[2] for a in arguments if a.lstrip("+").partition("=")[0] == name]
     if name.startswith("trainer.") and (use := REFUSED.get(name.removeprefix("trainer."))):
         return f"{name}: not a setting of a run; {use}"
+    if name.removeprefix("trainer.") in FREE and name not in keys and name.startswith("trainer."):
+        return f"{name} is for Lightning's trainer, and not in this config: +{name}={given[-1] if given else '...'}"
     return answer(name, given[-1] if given else None, keys, verb)
 
 

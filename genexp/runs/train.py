@@ -63,7 +63,7 @@ def train(
         quiet = Console(quiet=True)
         with Stop() as stop:
             run = assemble(config, folder, stop, quiet)
-            resumed = last_good(folder, quiet)
+            resumed = last_good(folder, quiet) if folder.debug() is None else None  # which gives way
             if resumed is None:
                 first_stage.adopt(config, run.model)
                 initial_weights.adopt(run.training.initial_weights, run.model)

@@ -1,7 +1,7 @@
 """What can be seen to be wrong in the composed configs of ``genexp evaluate`` and ``genexp sample`` before anything heavy is
 imported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -34,14 +34,15 @@ def check_evaluate(config: DictConfig) -> None:
         check_metrics(trained, given.get("metrics"), "metrics")
 
 
-def check_sample(config: DictConfig) -> None:
-    """As :func:`check_evaluate`."""
+def check_sample(config: DictConfig, overrides: Iterable[str] = ()) -> None:
+    """As :func:`check_evaluate`; with what the config was composed with, also what would have no effect."""
     given = _given(config, "a run folder")
     asked = section(Request, given, "")
     if not asked.run.strip():
         raise ConfigError("run must not be empty: a run folder is needed")
     section(Where, asked.data, "data")
     _check_accelerator(asked.trainer)
+    asked.check_used(override.partition("=")[0].strip("+~").partition(".")[0] for override in overrides)
     _trained(asked.run, asked.checkpoint)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genexp.callbacks.grids import MARGIN
+from genexp.callbacks.grids import MARGIN, SPACE
 from genexp.callbacks.latent_tables import (
     interpolations,
     prior_interpolations,
@@ -135,8 +135,8 @@ def test_the_picture_has_every_image_and_room_for_names(tmp_path):
     assert table.write(9, tmp_path / "a.png", title="a title", names=["zero", "one"])
     with Image.open(tmp_path / "a.png") as picture:
         picture = picture.convert("RGB")
-    cell, below = (64 + 1, 32 + 1), 2 * (32 + 1) + 1
-    left, top = picture.width - MARGIN - (5 * cell[0] + 1), picture.height - MARGIN - below
+    cell, below = (64 + SPACE, 32 + SPACE), 2 * (32 + SPACE)
+    left, top = picture.width - MARGIN - 5 * cell[0], picture.height - MARGIN - below
     assert left > 10 and top > 10
     for i, image in enumerate(table.shown()[0].flatten(0, 1)):
         row, column = divmod(i, 5)

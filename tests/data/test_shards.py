@@ -1,16 +1,16 @@
 """Tar shards: what is read from them, in which order, and what the errors say."""
 
 import io
-import runpy
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from genexp.data.base import SPLITS
 from genexp.data.images import encode
 from genexp.data.shard_writer import write_shards
 from genexp.data.shards import ShardOrder
@@ -304,11 +304,34 @@ def test_the_fingerprint_tells_shards_apart(shards, tmp_path):
     assert shards().fingerprint("train") != before[0]
 
 
-def test_the_script_writes_shards_of_a_configured_data_set(make_data, tmp_path, monkeypatch, capsys):
-    script = str(ROOT / "scripts" / "make_shards")
-    arguments = [str(tmp_path / "out"), "data=digits", "data.limit=90", "--per-shard", "40"]
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
-    runpy.run_path(script, run_name="__main__")
-    assert "3 shards of train, 90 images" in capsys.readouterr().out
+def test_the_verb_writes_shards_of_a_data_set(make_data, tmp_path, genexp):
+    code, out, err = genexp("shards", "digits", "out", "data.limit=90", "--per-shard", "40")
+    assert code == 0 and "3 shards of train, 90 images" in out and "data.levels=17 data.num_classes=10" in out, err
     data = make_data("shards", f"data.root={tmp_path}/out", *DIGITS, "data.num_workers=0")
     assert torch.equal(torch.cat([x for x, _ in data.loader("test")]), make_data("digits").tensors("test")[0])
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("nothing out", "nothing: neither a folder nor a data set"),
+        ("digit out", "Did you mean 'digits'?"),
+        ("digits out --per-shard 0", "--per-shard 0"),
+        ("digits out model=vae", "only data=..."),
+        ("digits out data.lmit=3", "Did you mean 'data.limit'?"),
+        ("uci_dna out", "only images have shards"),
+    ],
+)
+def test_a_wrong_source_is_told_in_one_line(genexp, command, message):
+    code, _, err = genexp("shards", *command.split())
+    assert code == 2 and message in err and err.count("\n") == 1 and not (genexp.folder / "out").exists(), err
+
+
+def test_the_classes_of_a_folder_are_counted(genexp):
+    for split in SPLITS:
+        for name in "ab":
+            path = genexp.folder / "cats" / split / name
+            path.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(path / "1.png")
+    code, out, err = genexp("shards", "cats", "out", "data.shape=[3,8,8]")
+    assert code == 0 and "1 shards of test, 2 images" in out and "data.num_classes=2" in out, err

@@ -1,4 +1,5 @@
-"""The example of the documentation, taken from its text: a model, a data set, a metric and a network in an outside folder."""
+"""The example of the documentation, taken from its text: a model, a data set, a metric, a callback and a network in an outside
+folder."""
 
 import re
 import shlex
@@ -14,12 +15,12 @@ COMMAND, NETWORK_COMMAND = re.findall(r"^genexp (train --config-dir .*)$", PAGE,
 
 @pytest.fixture
 def outside(genexp):
-    assert len(FILES) == 9
+    assert len(FILES) == 11
     for name, text in FILES.items():
         (genexp.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (genexp.folder / name).write_text(text)
     yield genexp
-    for name in ("mymodel", "mydata", "mymetric", "mynetwork"):
+    for name in ("mymodel", "mydata", "mymetric", "mynetwork", "mycallback"):
         sys.modules.pop(name, None)
 
 
@@ -27,6 +28,7 @@ def test_one_file_and_one_yaml_each(outside):
     code, out, err = outside(*shlex.split(COMMAND), "name=a")
     assert code == 0, err
     assert "test/ink_error" in out
+    assert (outside.folder / "outputs/a/metrics.csv").read_text().count("weights/largest") == 5
     bits = next(r["value"] for r in outside.json("outputs/a/metrics.json") if r["key"] == "test/nll_bpd")
     assert bits == pytest.approx(1, abs=0.02)  # the columns are fair coins, and it cannot see that they are columns
 

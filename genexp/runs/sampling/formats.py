@@ -91,7 +91,8 @@ class Archive(Array):
         path, part = self.beside(".npz"), self.beside(".npz.part")
         with zipfile.ZipFile(part, "w") as archive:
             for i, source in enumerate(parts):
-                with open(source, "rb") as file, archive.open(zipfile.ZipInfo(f"arr_{i}.npy"), "w", True) as into:
+                member = zipfile.ZipInfo(f"arr_{i}.npy")  # without the time, so that equal draws are equal files
+                with open(source, "rb") as file, archive.open(member, "w", force_zip64=True) as into:
                     shutil.copyfileobj(file, into, 1 << 20)
         for source in parts:
             source.unlink()

@@ -49,9 +49,7 @@ class Output:
 
     def _other(self, path: Path) -> str | None:
         """What another draw has written under a name, in words; None where there is nothing, or the same draw."""
-        there = [p for ending in ENDINGS if (p := path.with_name(f"{path.name}{ending}")).exists() or p.is_symlink()]
-        there = [p for p in there if p != path or not p.is_dir() or any(p.iterdir())]
-        if not there:
+        if not (there := _files(path)):
             return None
         known = _read(path.with_name(f"{path.name}.json"))
         if known is None:
@@ -80,13 +78,19 @@ class Output:
         return self.record
 
     def give_up(self) -> None:
-        """Leave the name to others, where nothing was drawn."""
-        if self.is_new:
+        """Leave the name to others, where nothing was written."""
+        if self.is_new and _files(self.path) == [self.record]:
             with suppress(OSError):
                 self.record.unlink()
 
     def _write(self) -> None:
         write_atomically(self.record, json.dumps(self.about, indent=2) + "\n")
+
+
+def _files(path: Path) -> list[Path]:
+    """What there is under a name; an empty folder is nothing."""
+    there = [p for ending in ENDINGS if (p := path.with_name(f"{path.name}{ending}")).exists() or p.is_symlink()]
+    return [p for p in there if p != path or not p.is_dir() or any(p.iterdir())]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

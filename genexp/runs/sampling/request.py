@@ -1,17 +1,27 @@
 """What ``genexp sample`` is asked for."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from genexp.record.errors import nearest, shown
+from genexp.record.errors import ConfigError, nearest, shown
 from genexp.runs.settings import count, section
 
 HALVES = ("top", "bottom", "left", "right")
 """Of an image, that are kept."""
 
+COMMON = ("seed", "y", "knobs")
+USED = {
+    "whole draws": ("n", "neighbours", "format", "batch_size"),
+    "complete=...": ("n", "complete", "split", "draws"),
+    "latent=interpolate": ("latent", "split", "rows", "steps", "interpolation"),
+    "latent=traverse": ("latent", "split", "rows", "steps", "extent", "centre"),
+    "latent=reconstruct": ("latent", "split", "rows", "draws"),
+}
+"""Entries that decide what is drawn, by what is drawn, beside the :data:`COMMON` ones."""
 LONGEST_NAME = 100
 """Characters of the name of a draw, beyond which a checksum takes the place of the rest."""
 
@@ -88,10 +98,32 @@ class Request:
             return ("rows", "draws") if self.latent == "reconstruct" else ("rows", "steps")
         return ("n",) if self.complete is None else ("n", "draws")
 
+    @property
+    def way(self) -> str:
+        """What is drawn: a key of :data:`USED`."""
+        if self.latent is not None:
+            return f"latent={self.latent}"
+        return "whole draws" if self.complete is None else "complete=..."
+
     def settings(self) -> dict[str, Any]:
         """All that decides what is drawn with some weights."""
-        elsewhere = ("run", "checkpoint", "output", "data", "trainer", "allow_targets")
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in elsewhere}
+        return {name: getattr(self, name) for name in (*COMMON, *USED[self.way])}
+
+    def check_used(self, given: Iterable[str]) -> None:
+        """Refuse entries that would have no effect.
+
+        Args:
+            given: names of the entries that the user set.
+
+        Raises:
+            ConfigError: naming one, and what it is for.
+        """
+        special = {name for names in USED.values() for name in names}
+        for name in given:
+            if name in special and name not in USED[self.way]:
+                ways = " or ".join(way for way, names in USED.items() if name in names)
+                value = shown(getattr(self, name))
+                raise ConfigError(f"{name}={value}: has no effect on {self.way}; it is for {ways}")
 
     def _check_part(self) -> None:
         part = self.complete

@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
+from genexp.callbacks.pictures import seen
 from genexp.plot_style import DOT
 from genexp.probability.randomness import key
 from genexp.record.checksum import recorded_digest
@@ -56,7 +57,7 @@ def sample(config: DictConfig, console: Console) -> None:
     )
     model = load_model(folder, trained, config.checkpoint, extra).to(device)
     torch.manual_seed(key(config.seed, "sample"))
-    title = DOT.join([folder.title(data.name), f"{model.images_seen:,} images seen ({request.checkpoint})"])
+    title = DOT.join([folder.title(data.name), f"{seen(model.images_seen, data)} ({request.checkpoint})"])
     is_done = False
     try:
         output.begin()

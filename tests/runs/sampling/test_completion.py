@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from genexp.callbacks.grids import MARGIN
+from genexp.callbacks.grids import MARGIN, SPACE
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
@@ -56,9 +56,9 @@ def test_completions_of_a_run(genexp, finished):
     assert (drawn[:, :, :, :4] == x[:, None, :, :4]).all()
     assert (drawn[:, 0, :, 4:] != drawn[:, 1, :, 4:]).any() and (drawn[:, :, :, 4:] != x[:, None, :, 4:]).any()
     with Image.open(f"{name}.png") as grid:
-        left, top = grid.width - MARGIN - (4 * 65 + 1), grid.height - MARGIN - (5 * 65 + 1)
+        left, top = grid.width - MARGIN - 4 * (64 + SPACE), grid.height - MARGIN - 5 * (64 + SPACE)
         assert left > MARGIN and top > MARGIN
-        assert grid.getpixel((left + 65 + 5, top + 45)) == (128,) * 3  # the lower half of what was given
+        assert grid.getpixel((left + 64 + SPACE + 5, top + 45)) == (128,) * 3  # the lower half of what was given
 
     genexp(*request, "output=again")
     assert (np.load("again.npy") == drawn).all()

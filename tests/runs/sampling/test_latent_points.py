@@ -42,8 +42,9 @@ def test_latent_pictures_of_a_run(genexp, trained):
     assert {"final-interpolations", "final-traversals"} <= names
     assert {name[10:] for name in names if name[0] == "0"} == {"", "reconstructions", "interpolations"}
 
-    request = ["sample", "run=outputs/a", "rows=3", "steps=5"]
-    code, out, err = genexp(*request, "latent=interpolate")
+    request = ["sample", "run=outputs/a", "rows=3"]
+    steps = [*request, "steps=5"]
+    code, out, err = genexp(*steps, "latent=interpolate")
     assert code == 0 and out.count("wrote") == 4, err
     found, z = decoded("interpolate-slerp-test")
     assert found.shape == (3, 5, 1, 8, 8) and z.shape == (3, 5, 4)
@@ -52,15 +53,15 @@ def test_latent_pictures_of_a_run(genexp, trained):
     assert (found % 1 != 0).any()  # not rounded to levels
     with Image.open(f"{SAMPLES}/interpolate-slerp-test-best-seed0-rows3-steps5.png") as picture:
         assert picture.width >= 7 * 65 + 1 and picture.height > 20 + 3 * 65 + 1
-    genexp(*request, "latent=interpolate", "interpolation=linear")
-    straight, line = decoded("interpolate-linear-test")
-    assert line[:, 2] == pytest.approx((line[:, 0] + line[:, 4]) / 2, abs=1e-6) and (straight != found).any()
-    genexp(*request, "latent=interpolate", "seed=1", "output=other")
+    genexp(*steps, "latent=interpolate", "interpolation=linear")
+    straight, points = decoded("interpolate-linear-test")
+    assert points[:, 2] == pytest.approx((points[:, 0] + points[:, 4]) / 2, abs=1e-6) and (straight != found).any()
+    genexp(*steps, "latent=interpolate", "seed=1", "output=other")
     assert (np.load("other.npy") != found).any()
-    genexp(*request, "latent=interpolate", "+knobs.temperature=1", "output=drawn")
+    genexp(*steps, "latent=interpolate", "+knobs.temperature=1", "output=drawn")
     assert np.load("drawn.npy").dtype == np.uint8
 
-    code, out, err = genexp(*request, "latent=traverse", "extent=2")
+    code, out, err = genexp(*steps, "latent=traverse", "extent=2")
     assert code == 0 and "KL over 250 examples: z" in out, err
     _, z = decoded("traverse-test")
     rates = model.latent_rates(data.tensors("test")[0]).mean(0)
@@ -69,7 +70,7 @@ def test_latent_pictures_of_a_run(genexp, trained):
     for row, dim in zip(z, dims, strict=True):
         assert row[:, dim].tolist() == [-2, -1, 0, 1, 2]
         assert np.delete(row, dim, 1) == pytest.approx(np.delete(means[:1].expand(5, 4).numpy(), dim, 1), abs=1e-5)
-    genexp(*request, "latent=traverse", "centre=prior", "output=prior")
+    genexp(*steps, "latent=traverse", "centre=prior", "output=prior")
     assert np.abs(np.delete(np.load("prior-latents.npy")[0], dims[0], 1)).max() < 0.1
 
     code, out, err = genexp(*request, "latent=reconstruct", "draws=2", "split=validation")
@@ -80,7 +81,7 @@ def test_latent_pictures_of_a_run(genexp, trained):
         "rows=200": "needs 400 examples, and the split test of digits has 250",
         "y=1": "y=1: the model is unconditional",
     }.items():
-        code, _, err = genexp(*request, "latent=interpolate", wrong)
+        code, _, err = genexp(*steps, "latent=interpolate", wrong)
         assert code == 2 and message in err and err.count("\n") == 1, (wrong, err)
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from genexp.callbacks.grids import MARGIN
+from genexp.callbacks.grids import MARGIN, SPACE
 from genexp.data.toy import Ring, Toy
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import instantiate
@@ -26,9 +26,10 @@ def test_neighbours_of_samples_of_a_run(genexp, finished):
         assert far == pytest.approx(np.sort(rms)[:3])
         assert np.sqrt(((near - sample) ** 2).mean((1, 2, 3))) == pytest.approx(far)
     with Image.open(f"{name}.png") as picture:
-        left, top = picture.width - MARGIN - (4 * 65 + 1), picture.height - MARGIN - (6 * 65 + 1)
-        row = np.asarray(picture.convert("L"))[top + 1 : top + 65, left + 1 : left + 261].reshape(64, 4, 65)
-        row = row[::8, :, :-1:8] / 255
+        cell = 64 + SPACE
+        left, top = picture.width - MARGIN - 4 * cell, picture.height - MARGIN - 6 * cell
+        row = np.asarray(picture.convert("L"))[top + 1 : top + 65, left + 1 : left + 1 + 4 * cell]
+        row = row.reshape(64, 4, cell)[::8, :, :64:8] / 255
     assert row.swapaxes(0, 1) == pytest.approx(np.concatenate([x[:1], found[0]])[:, 0] / 16, abs=0.01)
     genexp("sample", "run=outputs/a", "n=6", "output=plain")
     assert (np.load("plain.npy") == x).all()
