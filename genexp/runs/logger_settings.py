@@ -81,7 +81,7 @@ def _check_other(name: str, node: Mapping[str, Any]) -> None:
         )
     adapter = adapter_of(node["_target_"])(name, node, Path("."))
     for place in adapter.places:
-        if node.get(place) is not None and not isinstance(node[place], str):
+        if node.get(place) is not None and place != "version" and not isinstance(node[place], str):
             raise ConfigError(f"logger.{name}.{place}={shown(node[place])}: must be text, or null")
     check_node(adapter.arguments({}, 0), f"logger.{name}")
 

@@ -112,6 +112,8 @@ class Adapter:
 class InFolders(Adapter):
     """For those that number their folders: by default the run's is the same whenever it is continued."""
 
+    places = ("save_dir", "name", "version", "sub_dir")
+
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
         return {**super().usual(given, earlier, images), "name": self._name_in(given), "version": ""}
 

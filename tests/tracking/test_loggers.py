@@ -133,7 +133,11 @@ def test_a_run_folder_does_not_say_where_its_loggers_write(genexp, tiny, finishe
     finished("made", "name=a", "metrics=nll", "logger=csv")
     path = genexp.folder / "outputs/a/.hydra/config.yaml"
     config = yaml.safe_load(path.read_text())
-    config["logger"]["csv"]["save_dir"] = str(genexp.folder / "elsewhere")
+    config["logger"]["csv"]["name"] = "../elsewhere"
+    path.write_text(yaml.safe_dump(config))
+    code, _, err = genexp("repeat", "outputs/a", "name=b")
+    assert code == 2 and "logger.csv.name=../elsewhere" in err
+    config["logger"]["csv"] |= {"name": None, "save_dir": str(genexp.folder / "elsewhere")}
     path.write_text(yaml.safe_dump(config))
     for words in (["train", "run=outputs/a", "training.max_images=2000"], ["repeat", "outputs/a", "name=b"]):
         code, _, err = genexp(*words)
