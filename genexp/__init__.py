@@ -8,7 +8,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     # cores, what they wait for does not run meanwhile: two threads were then slower than one. Read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 
 def load(run: Any, checkpoint: str = "best", allow_targets: tuple[str, ...] = ()) -> Any:

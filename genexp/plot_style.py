@@ -15,7 +15,7 @@ COLOUR_MAP = "cividis"
 DOT = " · "
 """Between the parts of a title."""
 
-LETTER = 0.12
+LETTER = 0.11
 """Inches that a letter of a title takes."""
 
 

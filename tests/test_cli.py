@@ -150,7 +150,7 @@ def test_published_lists_the_ledger(genexp):
 
 def test_the_command_is_installed():
     out = subprocess.run([sys.executable, "-m", "genexp", "--version"], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "0.3.0"
+    assert out.stdout.strip() == "0.4.0"
 
 
 def test_a_gpu_that_is_not_there(genexp, tmp_path, monkeypatch):

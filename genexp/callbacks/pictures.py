@@ -82,7 +82,7 @@ def picture(
         title, labels = f"{title}{DOT}label {labels[0]}", None
     n = min(len(x), MOST) if are_images(x.shape[1:], levels) else len(x)
     if (total or len(x)) > n:
-        title = f"{title}{DOT}the first {n} of {total or len(x):,}"
+        title = f"{title}{DOT}the first {n:,} of {total or len(x):,}"
     if are_points(x.shape[1:], levels):
         _scatter([x], [""], title, path)
         return True

@@ -37,6 +37,8 @@ class Adapter:
     """Of which the logger needs one that is not among genexp's own."""
     extra: ClassVar[str] = ""
     """Of genexp, that brings it."""
+    is_shared: ClassVar[bool] = False
+    """Whether all runs write to one store, which several of them must not make at the same time."""
     places: ClassVar[tuple[str, ...]] = ("save_dir",)
     """Arguments that say where the logger writes, and are null for the usual place."""
 
@@ -58,6 +60,18 @@ class Adapter:
         """What the logger is given where the settings say nothing."""
         found = signature(str(self.settings["_target_"]))
         return {"save_dir": str(self.own_folder)} if found and "save_dir" in found.parameters else {}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block runs, no other process makes or opens the store of this logger."""
+        if not self.is_shared:
+            yield
+            return
+        path = Path(STORE) / f".{self.extra}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @property
     def own_folder(self) -> Path:
@@ -173,6 +187,7 @@ class Mlflow(Adapter):
 
     packages = ("mlflow",)
     extra = "mlflow"
+    is_shared = True
     places = ("save_dir", "tracking_uri", "artifact_location")
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
@@ -187,8 +202,7 @@ class Mlflow(Adapter):
         return {**own, "tracking_uri": f"sqlite:///{place}/mlflow.db", "artifact_location": str(place / "mlartifacts")}
 
     def begin(self, logger: Any, record: Mapping[str, Any], images: int) -> dict[str, Any]:
-        with _alone(Path(STORE) / ".mlflow.lock"):  # several jobs of a sweep would make the data base at once
-            run = logger.experiment.get_run(logger.run_id)
+        run = logger.experiment.get_run(logger.run_id)
         if images:
             logger.experiment.update_run(run.info.run_id, status="RUNNING")
         old = run.data.params
@@ -218,6 +232,7 @@ class Aim(Adapter):
 
     packages = ("aim",)
     extra = "aim"
+    is_shared = True
     places = ("repo",)
 
     def usual(self, given: Mapping[str, Any], earlier: Mapping[str, Any], images: int) -> dict[str, Any]:
@@ -228,8 +243,7 @@ class Aim(Adapter):
         # Lightning ends the logger after the training, and for the final pictures Aim opens the run again: a lock of its own
         # that nobody holds any more is worth no warning
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
-        with _alone(Path(STORE) / ".aim.lock"):
-            run = logger.experiment
+        run = logger.experiment
         run["hparams"] = dict(record)
         logger.log_image = partial(_picture_for_aim, logger)
         return {"run_hash": run.hash}
@@ -281,12 +295,3 @@ def flat(record: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def plain_name(name: str) -> str:
     """A name with the characters that all loggers take."""
     return re.sub(r"[^\w/.\- ]+", "_", name)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """While the block runs, no other process runs one with the same path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -88,8 +88,9 @@ class Tracking:
         adapter = adapter_of(str(settings["_target_"]))(name, settings, self.folder.path)
         arguments = adapter.arguments(known.get(name) or {}, images)
         try:
-            logger = instantiate(OmegaConf.create({"logger": {name: arguments}}), f"logger.{name}", self.extra)
-            entry = adapter.begin(logger, self.hyperparameters, images)
+            with adapter.alone():
+                logger = instantiate(OmegaConf.create({"logger": {name: arguments}}), f"logger.{name}", self.extra)
+                entry = adapter.begin(logger, self.hyperparameters, images)
         except ConfigError:
             raise
         except Exception as error:  # of a server that is not there, for one

@@ -1,6 +1,5 @@
 """Whole examples, drawn batch by batch and written as they come."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from genexp.runs.sampling.files import check_options
 from genexp.runs.sampling.formats import FORMATS
 from genexp.runs.sampling.nearest_examples import neighbours
 from genexp.runs.sampling.request import Request
-
-EVERY_SECONDS = 10
-"""Between two lines of progress where there is no terminal."""
 
 
 def draw_whole(
@@ -53,13 +49,10 @@ def draw_whole(
     n, labels = request.n, _labels(request, model)
     writer = FORMATS[request.format](output, n, model.levels, data.sample_rate)
     kept: list[tuple[Tensor, Tensor | None]] = []
-    said = time.monotonic()
     with shown(model, console):
         batches = range(0, n, request.batch_size)
-        for start in model.track(batches, "batches") if len(batches) > 1 else batches:
-            if time.monotonic() - said > EVERY_SECONDS and not console.is_terminal:
-                said = time.monotonic()
-                console.print(f"  {start:,} of {n:,} samples", style="dim", highlight=False)
+        told = model.track(batches, "samples drawn", total=n, size=lambda start: min(request.batch_size, n - start))
+        for start in told if len(batches) > 1 else batches:
             end = min(start + request.batch_size, n)
             y = labels[start:end] if isinstance(labels, Tensor) else labels
             x, means = conditional_means(model, end - start, y, **request.knobs)

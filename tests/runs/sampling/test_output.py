@@ -144,14 +144,15 @@ def test_many_draws_come_in_batches_and_nothing_is_overwritten(genexp, finished)
 
 def test_progress_is_told_where_there_is_no_terminal(monkeypatch, tmp_path, compose_train):
     from genexp.record.instantiate import instantiate
+    from genexp.runs import progress_bars
     from genexp.runs.sampling import whole
     from genexp.runs.sampling.request import Request
 
-    monkeypatch.setattr(whole, "EVERY_SECONDS", -1)
+    monkeypatch.setattr(progress_bars, "EVERY_S", -1)
     config = compose_train("model=made", "data=digits", "model.network.hidden=[4]")
     model, data = (instantiate(config, part, []) for part in ("model", "data"))
     settings = {name: None for name in Request.__dataclass_fields__} | {"n": 5, "batch_size": 2, "format": "npy"}
     request = Request(**settings | {"draws": 1, "rows": 1, "steps": 2, "extent": 1.0, "knobs": {}})
     out = io.StringIO()
     whole.draw_whole(request, model.eval(), data, None, "t", tmp_path / "x", Console(file=out))
-    assert "2 of 5 samples" in out.getvalue() and np.load(tmp_path / "x.npy").shape == (5, 1, 8, 8)
+    assert "samples drawn: 4 of 5" in out.getvalue() and np.load(tmp_path / "x.npy").shape == (5, 1, 8, 8)
