@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from genexp import verbs
 from genexp.task import Task, console, exit_code, remove_empty
 
 HELP = """\
@@ -61,16 +62,16 @@ def end_interrupted() -> NoReturn:
 def _verbs() -> dict[str, Callable[[list[str]], None]]:
     return {
         "train": _train_verb,
-        "repeat": _repeat,
+        "repeat": verbs.repeat,
         "evaluate": lambda rest: _hydra("evaluate", rest),
         "sample": lambda rest: _hydra("sample", rest),
         "compare": _compare,
-        "wandb": _wandb,
-        "published": _published,
-        "list": _list,
-        "info": _info,
+        "wandb": verbs.wandb,
+        "published": verbs.published,
+        "list": verbs.list_options,
+        "info": verbs.info,
         "completion": _completion,
-        "shards": _shards,
+        "shards": verbs.shards,
     }
 
 
@@ -89,7 +90,7 @@ def _main() -> None:
         _fail(one_line(error), exit_code(error))
 
 
-def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) -> None:
+def _run(arguments: list[str], known: dict[str, Callable[[list[str]], None]]) -> None:
     """Do what the words of a command ask for."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP)
@@ -99,23 +100,23 @@ def _run(arguments: list[str], verbs: dict[str, Callable[[list[str]], None]]) ->
 
         print(__version__)
         return
-    if arguments[0][0] in "-+~" or "=" in arguments[0]:
+    if arguments[0].startswith(("-", "+", "~")) or "=" in arguments[0]:
         arguments.insert(0, "train")
     from genexp.catalogue.candidates import COMPOSED
     from genexp.command_line import check_options, take_up_config_dir
     from genexp.record.errors import ConfigError, nearest
 
     verb, *rest = arguments
-    if verb not in verbs:
+    if verb not in known:
         from genexp.catalogue.files import groups
 
-        group = f" {verb}=... chooses one: genexp list {verb}." if verb in groups() else nearest(verb, list(verbs))
-        raise ConfigError(f"'{verb}' is not a verb: {', '.join(verbs)}.{group}")
+        group = f" {verb}=... chooses one: genexp list {verb}." if verb in groups() else nearest(verb, list(known))
+        raise ConfigError(f"'{verb}' is not a verb: {', '.join(known)}.{group}")
     sys.path.insert(0, os.getcwd())  # so that a config can name a class in a file beside it
     take_up_config_dir(rest)
     if verb in COMPOSED:
         check_options(rest, verb)
-    verbs[verb](rest)
+    known[verb](rest)
 
 
 def _fail(line: str, code: int) -> NoReturn:
@@ -204,23 +205,6 @@ def _train_verb(arguments: list[str]) -> None:
     resume(run, literal_names(as_meant("train", [], overrides)), console())
 
 
-def _repeat(arguments: list[str]) -> None:
-    from genexp.command_line import literal_names, without_config_dir
-    from genexp.record.errors import Parser
-
-    parser = Parser(
-        prog="genexp repeat",
-        description="Train a recorded run anew, with the config in its folder, and compare the results with its own.",
-        epilog="example: genexp repeat outputs/x name=again trainer=cpu",
-    )
-    parser.add_argument("folder", help="a run folder")
-    parser.add_argument("overrides", nargs="*", help="key=value, e.g. name=again (outputs/again) or seed=1")
-    options = parser.parse_intermixed_args(without_config_dir(arguments))
-    from genexp.runs.from_folder import repeat
-
-    repeat(options.folder, literal_names(options.overrides), console())
-
-
 def _compare(arguments: list[str]) -> None:
     from genexp.record.errors import Parser
 
@@ -259,50 +243,7 @@ def _compare(arguments: list[str]) -> None:
     compare(options.folder, [m for m in options.metrics.split(",") if m], files, console())
 
 
-def _wandb(arguments: list[str]) -> None:
-    from genexp.tracking.verbs import main
-
-    main(arguments, console())
-
-
-def _published(arguments: list[str]) -> None:
-    from genexp.record.errors import Parser
-
-    parser = Parser(
-        prog="genexp published",
-        description="The ledger of published numbers: every config in conf/experiment with a `published` block, and "
-        "what was reproduced of it.",
-        epilog="example: genexp published     then: genexp train experiment=made_uci_dna",
-    )
-    parser.add_argument("--config-dir", metavar="DIR", help="also read DIR/experiment/*.yaml")
-    options = parser.parse_args(arguments)
-    from genexp.reports.ledger import published
-
-    published(options.config_dir, console())
-
-
-def _list(arguments: list[str]) -> None:
-    from genexp.catalogue.listing import main
-    from genexp.command_line import without_config_dir
-
-    main(without_config_dir(arguments), console())
-
-
-def _info(arguments: list[str]) -> None:
-    from genexp.catalogue.information import main
-    from genexp.command_line import without_config_dir
-
-    main(without_config_dir(arguments), console())
-
-
 def _completion(arguments: list[str]) -> None:
     from genexp.completion import main
 
     main(arguments, _verbs(), HELP)
-
-
-def _shards(arguments: list[str]) -> None:
-    from genexp.command_line import without_config_dir
-    from genexp.shards import main
-
-    main(without_config_dir(arguments), console())

@@ -43,6 +43,7 @@ BELOW = {
         "completion",
         "data.shard_writer",
         "hydra_words",
+        "verbs",
         "shards",
     },
 }

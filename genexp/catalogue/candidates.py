@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genexp.catalogue.comments import Node, read
 from genexp.catalogue.composition import Composition, compose_verb
-from genexp.catalogue.files import CONFIG_DIR, Option, groups, options
+from genexp.catalogue.files import CONFIG_DIR, groups, options
 
 Candidate = tuple[str, str]
 """A word, and a line about it."""
@@ -160,11 +160,13 @@ def _options_of(group: str, value: str, start: str) -> Iterator[Candidate]:
     used = re.findall(r"[^,\[\]\s]+", before.group())
     for option in options(group):
         if option.name.startswith(value[before.end() :]) and option.name not in used:
-            yield f"{start}{before.group()}{option.name}", _about(option)
+            yield f"{start}{before.group()}{option.name}", read(option.path).summary
+    if group == "hydra/launcher":
+        from genexp.catalogue.listing import launchers_of_packages
 
-
-def _about(option: Option) -> str:
-    return read(option.path).summary
+        for name in ("basic", *launchers_of_packages()):
+            if name.startswith(value):
+                yield f"{start}{name}", ""
 
 
 def _values(composed: Composition, key: str, value: str, start: str, rest: Sequence[str]) -> Iterator[Candidate]:

@@ -13,7 +13,8 @@ READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The fast one, where PyYAML has it."""
 PAPER = re.compile(r"Papers?: *")
 """Begins a line of a header that names publications."""
-SENTENCE = re.compile(r"(?<=[.)])\s+(?=[A-Z])")
+SENTENCE = re.compile(r"(?<! al)(?<!e\.g)(?<!i\.e)\.\s+")
+"""Between two sentences."""
 
 
 @dataclass

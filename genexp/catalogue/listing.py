@@ -62,6 +62,13 @@ def about_groups() -> dict[str, str]:
     return texts
 
 
+def launchers_of_packages() -> dict[str, str]:
+    """Launchers that come with optional packages, each with the extra of genexp that brings it."""
+    from genexp.runs.hydra_errors import EXTRAS
+
+    return {name.removeprefix("hydra/launcher/"): extra for name, extra in EXTRAS.items()}
+
+
 def _groups() -> list[dict[str, Any]]:
     about = about_groups()
     return [
@@ -94,6 +101,9 @@ def _show(group: str, console: Console) -> None:
         row = numbers.get(option.name, ("", "", "")) if numbers else ()
         table.add_row(name, described(option), *row)
     console.print(table)
+    if group == "hydra/launcher":
+        extras = (f"{name} (pip install 'genexp[{extra}]')" for name, extra in launchers_of_packages().items())
+        console.print(f"and Hydra's basic, {', '.join(extras)}", soft_wrap=True)
     if found:
         console.print(f"genexp info {found[0].word} explains one", soft_wrap=True)
 
