@@ -110,12 +110,14 @@ class RunFolder:
         return small_files.read_mapping(self.config_file.with_name("choices.yaml"))
 
     def title(self, data: str) -> str:
-        """What a picture of the run is called: the model that was chosen, and the data.
+        """What a picture of the run is called: the model that was chosen, or else its class, and the data.
 
         Args:
             data: name of the data.
         """
-        return f"{self.choices().get('model', 'model')}{DOT}{data}"
+        chosen = self.choices() if self.config_file.with_name("choices.yaml").is_file() else {}
+        model = chosen.get("model") or str(self.config().model.get("_target_", "model")).rpartition(".")[2]
+        return f"{model}{DOT}{data}"
 
     def overrides(self) -> list[str]:
         """What the config was composed with."""

@@ -85,6 +85,8 @@ def sample(config: DictConfig, console: Console) -> None:
 
 def _weights(folder: RunFolder, request: Request) -> dict[str, Any]:
     """Which weights a draw is of."""
-    path = folder.checkpoints / f"{request.checkpoint}.ckpt"
-    digest = recorded_digest(path) if path.is_file() else None
+    try:
+        digest = recorded_digest(folder.checkpoints / f"{request.checkpoint}.ckpt")
+    except (OSError, ValueError):  # a damaged one is refused where it is loaded
+        digest = None
     return {"run": str(folder.path), "checkpoint": request.checkpoint, "sha256": digest}
