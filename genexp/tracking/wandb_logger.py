@@ -62,7 +62,8 @@ class WandbRun:
             self.console.print(f"  W&B: {problem}; logging offline", highlight=False, soft_wrap=True)
             mode = "offline"
         self.logger = self._begin(mode)
-        if self.wanted["code"] and mode != "disabled":
+        is_training = self.folder.status().get("state") == "running"  # and no evaluation, maybe of later code
+        if self.wanted["code"] and is_training and mode != "disabled":
             upload_code(self.logger, self.extra)
         return self.logger
 

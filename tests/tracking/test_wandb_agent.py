@@ -121,6 +121,7 @@ def test_agents_of_one_second_run_genexp_and_each_run_keeps_one_identity(genexp,
         for words in (["train", "training.max_images=2500"], ["evaluate", "metrics=bound", "metrics.bound.ks=[1]"]):
             done = call("genexp", *words, f"run={folders[0]}")
             assert done.returncode == 0, done.stderr
+        assert len([a for a in server.artifacts if a["artifactTypeName"] == "code"]) == 3  # none of the evaluation
         name = json.loads((folders[0] / "status.json").read_text())["wandb"]["id"]
         assert set(server.runs) == {"run0", "run1"} and "test/nll_bound_nats_k1" in server.runs[name]["summary"]
         assert len(server.runs[name]["history"]) > before[name]
