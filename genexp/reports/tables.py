@@ -9,7 +9,6 @@ from rich.console import Group
 from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 ARROWS = {"min": "↓", "max": "↑", None: ""}
 """Of a record's direction, for which values are better."""
@@ -66,7 +65,7 @@ def metrics_table(records: list[dict[str, Any]], title: str) -> Group | str:
             record["kind"],
             f"{record['n']:,}",
         )
-    notes = [Constrain(Padding(Text(line, style="dim"), (0, 0, 0, 2)), WIDTH) for line in protocol_notes(records)]
+    notes = [Constrain(Padding(line, (0, 0, 0, 2), style="dim"), WIDTH) for line in protocol_notes(records)]
     return Group(table, *notes)
 
 
