@@ -138,7 +138,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from genexp.command_line import check_outputs, check_words, literal_names, name_of_sweep, options_and_overrides
     from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
-    from genexp.runs.hydra_errors import explain
+    from genexp.runs.hydra_errors import explain, no_option
     from genexp.sweeps.config_files import FileConfigSource
     from genexp.sweeps.default_name import CLAIMED
     from genexp.sweeps.grid import GridSweeper
@@ -179,8 +179,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     except ValueError as error:  # of Hydra, for a group that is set to what is no option
         if "GENEXP_TRACE" in os.environ or isinstance(error, ConfigError):
             raise
-        nothing = [word for word in arguments if word.partition("=")[2] in ("null", "")]
-        _fail(": ".join([*nothing[:1], " ".join(str(error).split())]), 2)
+        _fail(no_option(arguments) or " ".join(str(error).split()), 2)
     if failures := task.failures:
         if task.jobs > 1:
             print(f"genexp: error: {len(failures)} of {task.jobs} jobs failed", file=sys.stderr)

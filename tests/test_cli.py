@@ -81,6 +81,7 @@ WRONG = {
     "evaluate run=[]": ["run=[]"],
     "sample": ["run=... is needed"],
     "sample run=": ["run must not be empty"],
+    "train debug=true": ["debug=true", "fast"],
     "compare --csvv x y": ["Did you mean '--csv'?"],
     "wandb exprt x": ["Did you mean 'export'?"],
 }

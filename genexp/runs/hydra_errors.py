@@ -66,6 +66,16 @@ def explain(error: Exception, verb: str, arguments: list[str]) -> str:
     return " ".join(text.split())
 
 
+def no_option(arguments: list[str]) -> str | None:
+    """One line for a config group that is set to what Hydra's grammar takes for no text, as in ``debug=true``; None if no word
+    does that."""
+    for word in arguments:
+        group, _, value = word.lstrip("+").partition("=")
+        if not group.startswith("-") and (options := _options(group)) and value not in options:
+            return f"{group}={value}: must be one of {', '.join(options)}"
+    return None
+
+
 def _options(group: str) -> list[str]:
     """Names of the configs in a group of genexp; empty where there is no such group."""
     from hydra import initialize_config_module
