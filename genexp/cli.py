@@ -135,7 +135,14 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    from genexp.command_line import check_outputs, check_words, literal_names, name_of_sweep, options_and_overrides
+    from genexp.command_line import (
+        check_outputs,
+        check_words,
+        literal_names,
+        logger_of_agent,
+        name_of_sweep,
+        options_and_overrides,
+    )
     from genexp.hydra_words import as_meant
     from genexp.record.errors import ConfigError
     from genexp.runs.hydra_errors import explain, no_option
@@ -157,7 +164,7 @@ def _hydra(verb: str, arguments: list[str]) -> None:
     check_words(overrides)
     arguments = [*options, *literal_names(as_meant(verb, options, overrides))]
     if verb == "train":
-        arguments += name_of_sweep(arguments)
+        arguments += [*name_of_sweep(arguments), *logger_of_agent(arguments)]
         if not any(a.startswith("-") and a not in ("-m", "--multirun") for a in arguments):
             check_outputs()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printer

@@ -224,6 +224,14 @@ def name_of_sweep(arguments: Sequence[str]) -> list[str]:
     return [f"name='${{now:%Y%m%d-%H%M%S}}-{'sweep' if option == 'null' else option}'"]
 
 
+def logger_of_agent(arguments: Sequence[str]) -> list[str]:
+    """``logger=wandb`` for the run that an agent of a W&B sweep asks for, where the command chooses no logger: an agent that hears
+    nothing of its runs could not search."""
+    is_asked = os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID")
+    keys = [word.lstrip("+~").partition("=")[0].partition(".")[0] for word in arguments]
+    return ["logger=wandb"] if is_asked and not {"logger", "-m", "--multirun", "sweep", "run"} & set(keys) else []
+
+
 def check_outputs() -> None:
     """Refuse to begin a run where none can be written.
 

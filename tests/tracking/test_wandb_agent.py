@@ -11,6 +11,7 @@ import yaml
 from tiny_overrides import NETS, TINY
 from wandb_stand_in import WandbStandIn
 
+from genexp.command_line import logger_of_agent
 from genexp.record.errors import ConfigError
 from genexp.tracking.wandb_identity import AGENT, identity
 from genexp.tracking.wandb_sweep import families, sweep_for
@@ -41,6 +42,15 @@ def test_a_folder_stays_the_run_that_it_is(monkeypatch):
     assert identity(SETTINGS, given) == given and os.environ["WANDB_RUN_ID"] == "mine"
     assert identity(SETTINGS, given | {"id": "old"})["id"] == "old"
     assert not any(name in os.environ for name in AGENT)  # W&B would prefer the agent's
+
+
+def test_the_run_of_an_agent_is_logged_though_the_command_chooses_no_logger(monkeypatch):
+    assert logger_of_agent(["seed=1"]) == []
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_RUN_ID", "r")
+    assert logger_of_agent(["seed=1", "model=vae"]) == ["logger=wandb"]
+    for word in ("logger=none", "logger=[wandb,csv]", "+logger.mine._target_=x", "~logger", "-m"):
+        assert logger_of_agent(["seed=1", word]) == []
 
 
 @pytest.mark.parametrize("family", families())
