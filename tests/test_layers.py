@@ -18,7 +18,8 @@ BELOW = {
     "record": set(),
     "reports": {"record"},
     "probability": set(),
-    "networks": {"probability.randomness"},  # the masks of MADE are keyed draws
+    # the masks of MADE are keyed draws; flows are bijections made of networks
+    "networks": {"probability.randomness", "probability.transforms"},
     "families": {"networks", "probability"},
     "metrics": {"record", *MODELS},
     "callbacks": {"record", *MODELS},
@@ -42,8 +43,8 @@ BELOW = {
 }
 FOR_ALL = {"__version__", "ranges", "terminal"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
-    "probability": {"torch"},
-    "networks": {"torch"},
+    "probability": {"torch", "zuko"},
+    "networks": {"torch", "zuko"},
     "reports": {"omegaconf", "rich", "matplotlib"},
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder

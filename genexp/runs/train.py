@@ -24,6 +24,7 @@ from genexp.runs import first_stage
 from genexp.runs.assemble import Assembled, assemble
 from genexp.runs.evaluate import compute, records
 from genexp.runs.fit import fit
+from genexp.runs.initialise import initialise
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
@@ -64,6 +65,7 @@ def train(
             resumed = last_good(folder, quiet)
             if resumed is None:
                 first_stage.adopt(config, run.model)
+                initialise(run, config.seed)
             fit(run, [], stop, resumed)
         return
     with Stop() as stop, folder.lock():
@@ -100,6 +102,7 @@ def _train(
     resumed = last_good(folder, console) if is_begun else None
     if resumed is None:
         first_stage.adopt(config, run.model)
+        initialise(run, config.seed)
     entries: dict[str, Any] = {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
     entries["selection"] = run.monitoring.selection(run.training.monitor)
     entries["cwd"] = os.getcwd()

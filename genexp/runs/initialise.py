@@ -1,0 +1,21 @@
+"""What a model takes from its training data before the first step: means and scales, say."""
+
+from genexp.probability.randomness import keyed_draws
+from genexp.runs.assemble import Assembled
+
+
+def initialise(run: Assembled, seed: int) -> None:
+    """Let the model of a run that begins look at the training examples that it asks for; see
+    :meth:`genexp.families.base.GenerativeModule.initialise`. Examples and draws are functions of the seed, so that all processes
+    do the same.
+
+    Args:
+        run: its parts; the data are set up.
+        seed: of the run.
+    """
+    model, data = run.model, run.data
+    wanted = data.size("train") if model.initial_examples is None else model.initial_examples
+    if wanted == 0:
+        return
+    with model.evaluating(), keyed_draws(model.device, seed, "initialise"):
+        model.initialise(*data.examples("train", wanted, seed))
