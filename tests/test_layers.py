@@ -49,7 +49,7 @@ OUTSIDE = {  # beside the standard library; data sets may import where they load
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
-INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}, "reports": {"pandas"}}
+INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}, "probability": {"sklearn"}, "reports": {"pandas"}}
 
 
 def imports(path):

@@ -80,7 +80,7 @@ class Flow(GenerativeModule, ExactLikelihood, LatentDecoder, LatentImage):
         x = x.to(self.dtype)
         if self.standardise is not None:
             x = self.standardise.initialise(x, None)
-        self.transform.initialise(x, self.context_of(y))
+        self.source.initialise(self.transform.initialise(x, self.context_of(y)).flatten(1))
 
     # --- sampling ----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Several flows, one after another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from genexp.probability.transforms.base import Bijection, Composition
@@ -19,11 +19,11 @@ class Chain(Composition):
     Args:
         shape: of one example.
         context_dim: dimensions of the context; 0 for none.
-        parts: make them, at least one.
+        parts: make them, in this order, by any names; at least one.
     """
 
-    def __init__(self, *, shape: Sequence[int], context_dim: int, parts: Sequence[PartFactory]) -> None:
+    def __init__(self, *, shape: Sequence[int], context_dim: int, parts: Mapping[str, PartFactory]) -> None:
         made: list[Bijection] = []
-        for part in parts:
+        for part in parts.values():
             made.append(part(shape=made[-1].latent_shape if made else shape, context_dim=context_dim))
         super().__init__(made)

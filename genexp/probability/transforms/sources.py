@@ -36,6 +36,10 @@ class Source(nn.Module, ABC):
     def cdf(self, z: Tensor) -> Tensor:
         """P(Z_d <= z_d) of every dimension alone: ``(B, D)`` -> ``(B, D)`` in [0, 1]."""
 
+    def initialise(self, z: Tensor) -> None:
+        """Set what depends on the data, whose images z ``(N, D)`` these are. By default there is nothing to set."""
+        return
+
     def forward(self, z: Tensor) -> Tensor:
         """:meth:`log_prob`, for fully sharded training, which gathers the parameters for a call."""
         return self.log_prob(z)

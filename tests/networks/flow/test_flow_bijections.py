@@ -224,7 +224,7 @@ def test_shared_weights_give_the_log_probability_of_zuko():
 
 def test_levels_are_refused_and_the_wrapper_is_named():
     with pytest.raises(ValueError, match=r"levels=17: a flow is a density of reals.*model=dequantised"):
-        flow_of(2, lambda shape, context_dim: Chain(shape=shape, context_dim=0, parts=[]), levels=17)
+        flow_of(2, lambda shape, context_dim: Chain(shape=shape, context_dim=0, parts={}), levels=17)
     with pytest.raises(ValueError, match=r"hidden=\[\]"):
         stack("maf", "affine", (2,), hidden=[])
     with pytest.raises(ValueError, match="alpha=0"):
