@@ -13,7 +13,7 @@ from genexp.data.splits import permuted
 from genexp.data.stacked import StackedDigits
 
 NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data").iterdir() if p.suffix == ".yaml")
-STREAMED = {"image_folder", "shards"}  # whatever their folder holds
+STREAMED = {"image_folder", "shards", "table"}  # whatever their folder holds
 AVAILABLE = {"cifar10": ["data.batches=[1]"], "mnist_logit": ["data.splits={train: 900, validation: 400, test: 500}"]}
 """What to ask of those whose files need not all be there, or take seconds to make."""
 SIZES = {
