@@ -36,7 +36,7 @@ class Table(InMemoryData):
         common: see :class:`InMemoryData`.
 
     Raises:
-        ValueError: an argument is out of range. Once loaded: the file is no such table.
+        ValueError: an argument is out of range. Once loaded: no file is named, or it is no such table.
     """
 
     def __init__(
@@ -53,11 +53,6 @@ class Table(InMemoryData):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        for name, value in (("root", root), ("file", file)):
-            if value is None:
-                raise ValueError(
-                    f"data.{name}=null: must name the {'folder' if name == 'root' else 'file in data.root'}"
-                )
         at_least(2, **{"data.folds": folds})
         inside(0, folds, ends="[)", **{"data.fold": fold})
         inside(0, 1, **{"data.validation": validation})
@@ -67,6 +62,8 @@ class Table(InMemoryData):
         self._parts: dict[str, Tensor] = {}
 
     def load(self, split: str) -> tuple[Tensor, None]:
+        if self.root is None or self.file is None:
+            raise ValueError("data.root and data.file must name a folder, and the file in it")
         if not self._parts:
             self._parts = self._cut(read_table(Path(self.root) / self.file, self.columns))
         return self._parts[split], None

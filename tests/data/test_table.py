@@ -41,9 +41,9 @@ def test_folds_share_out_all_rows_and_columns_are_standardised_by_what_is_not_te
         (["data.columns=[kind]"], r"row 2: .*'red'; data.columns chooses"),
         (["data.shape=[3]"], r"data.shape=\[3\]: the examples of table have shape \[2\]"),
         (["data.file=u.csv"], r"u.csv is not there"),
-        (["data.folds=60"], r"data.folds=60: t.csv has 50 rows, which leave a split empty"),
+        (["data.folds=60", "data.fold=55"], r"data.folds=60: t.csv has 50 rows, which leave a split empty"),
         (["data.fold=10"], r"data.fold=10: must be in"),
-        (["data.file=null"], r"data.file=null: must name the file in data.root"),
+        (["data.file=null"], r"data.root and data.file must name a folder, and the file in it"),
     ],
 )
 def test_what_is_no_such_table_is_refused(table, overrides, message):
