@@ -6,12 +6,13 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from genexp.callbacks.density_pictures import density_picture, quantile_picture
 from genexp.callbacks.hand_over import hand_over, hand_over_sounds
 from genexp.callbacks.latent_tables import interpolations, prior_interpolations, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import picture
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import LatentDecoder, LatentVariables, Reconstruction
+from genexp.families.capabilities import ExactLikelihood, LatentDecoder, LatentVariables, Reconstruction
 from genexp.probability.latent.interpolation import slerp
 from genexp.probability.randomness import keyed_draws
 
@@ -62,6 +63,8 @@ class SampleGrid(Callback):
                 self._show(trainer, model, "reconstructions", pairs, labels, f"{name}-reconstructions", 8)
             if isinstance(model, LatentDecoder):
                 self._interpolations(trainer, model, name)
+            if isinstance(model, ExactLikelihood):
+                self._density(trainer, model, name)
 
     @torch.no_grad()
     def _interpolations(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
@@ -78,6 +81,23 @@ class SampleGrid(Callback):
         path = self.folder / f"{name}-interpolations.png"
         if table.write(model.levels, path):
             hand_over(trainer, model, "interpolations", path)
+
+    @torch.no_grad()
+    def _density(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """In the plane, ``<name>-density.png``."""
+        data, path = trainer.datamodule, self.folder / f"{name}-density.png"
+        with model.evaluating():
+            if density_picture(model, data.density, *self._examples(trainer, model, 1_000), path):
+                hand_over(trainer, model, "density", path)
+
+    @torch.no_grad()
+    def draw_latents(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Write ``<name>-latents.png``, the quantiles of the latent image of validation data, and hand it to the loggers; nothing
+        where the family has none."""
+        path = self.folder / f"{name}-latents.png"
+        with model.evaluating(), keyed_draws(model.device, self.seed, "latents"):
+            if quantile_picture(model, *self._examples(trainer, model, 500), path):
+                hand_over(trainer, model, "latents", path)
 
     @torch.no_grad()
     def draw_traversals(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:

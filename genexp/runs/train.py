@@ -187,6 +187,7 @@ def finish(config: DictConfig, run: Assembled, folder: RunFolder, console: Conso
     with shown(model, console):
         run.grid.draw(run.trainer, model, "final")
         run.grid.draw_traversals(run.trainer, model, "final")
+        run.grid.draw_latents(run.trainer, model, "final")
     values = compute(model, run.data, run.metrics, config.evaluation.split, config.seed, console)
     final = records(values, config.seed, about_checkpoint(model, config, folder, "best"))
     folder.add_metrics(final)

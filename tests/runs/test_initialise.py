@@ -8,7 +8,13 @@ from genexp import load
 from genexp.families.flow import Flow
 from genexp.record import checkpoint
 
-TOY = ["data=toy", "data.splits={train: 640, validation: 100, test: 100}", "trainer=cpu", "samples.n=4"]
+TOY = [
+    "data=toy",
+    "data.splits={train: 640, validation: 100, test: 100}",
+    "trainer=cpu",
+    "samples.n=4",
+    "samples.every_images=null",
+]
 FLOW = [*TOY, "model.transform.hidden=[8]", "training.max_images=1500", "training.log_every_steps=5", "metrics=nll"]
 
 
@@ -26,6 +32,8 @@ def test_means_and_scales_come_from_all_training_data_once_and_a_resumed_run_kee
     assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
     state = checkpoint.load(genexp.folder / "outputs/whole/checkpoints/last.ckpt")["state_dict"]
     assert (state["standardise.sd"] - 2).abs().max() < 0.2  # of eight Gaussians on a circle
+    drawn = {path.name for path in (genexp.folder / "outputs/whole/samples").glob("final*")}
+    assert drawn == {"final.png", "final-density.png", "final-latents.png"}
     assert torch.equal(load("outputs/whole").standardise.mean, state["standardise.mean"])
 
 
