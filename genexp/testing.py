@@ -30,6 +30,7 @@ from genexp.families.capabilities import (
     LatentDecoder,
     LatentVariables,
     LikelihoodBound,
+    LikelihoodEstimate,
     Reconstruction,
 )
 from genexp.record import checkpoint
@@ -62,7 +63,8 @@ def check_losses(make: Make, training: bool = True) -> None:
     model = _seeded(0, make).train(training)
     _require(isinstance(model, GenerativeModule), f"{type(model).__name__} is no GenerativeModule")
     losses = model.loss(*_batch(model))
-    _require("loss" in losses and losses["loss"].requires_grad, "loss() has no entry 'loss' with a gradient")
+    differentiable = "loss" in losses and (losses["loss"].requires_grad or not model.is_trained)
+    _require(differentiable, "loss() has no entry 'loss' with a gradient")
     for name, value in losses.items():
         _numbers(value, (BATCH,), f"the entry '{name}' of loss()")
 
@@ -72,6 +74,8 @@ def check_gradients(make: Make) -> None:
     adversarial game, the discriminator's last bias has none."""
     model = _seeded(0, make).train()
     losses = model.loss(*_batch(model))
+    if not model.is_trained:
+        return
     weighted = [i * v.sum() for i, v in enumerate(losses.values(), 1)]  # the two losses of a zero-sum game cancel
     sum(weighted).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
@@ -156,6 +160,7 @@ def check_capabilities(make: Make) -> None:
         ExactLikelihood: _exact_likelihood,
         LikelihoodBound: _likelihood_bound,
         ImportanceBound: _importance_bound,
+        LikelihoodEstimate: _likelihood_estimate,
         LatentDecoder: _latent_decoder,
         LatentVariables: _latent_variables,
         Reconstruction: _reconstruction,
@@ -180,6 +185,10 @@ def _importance_bound(model: Any, x: Tensor, y: Tensor | None) -> None:
     for k in (1, 5):
         _log_probability(model.bound(x, y, k=k), model, f"bound with k={k}")
     _refused(lambda: model.bound(x, y, k=0), "k=0", "bound with k=0")
+
+
+def _likelihood_estimate(model: Any, x: Tensor, y: Tensor | None) -> None:
+    _log_probability(model.log_prob_estimate(x, y), model, "log_prob_estimate")
 
 
 def _latent_decoder(model: Any, x: Tensor, y: Tensor | None) -> None:
@@ -296,8 +305,11 @@ def _batch(model: GenerativeModule, n: int = BATCH, seed: int = 1) -> tuple[Tens
 @torch.no_grad()
 def _enlarged(model: GenerativeModule) -> GenerativeModule:
     """Parameters, frozen ones too, so large that what is drawn depends on all that it is given, and not so large that the outputs
-    of many layers leave nothing to chance. Those that are larger already, such as of equalised layers, stay."""
+    of many layers leave nothing to chance. Those that are larger already, such as of equalised layers, stay. Without parameters,
+    what random examples make of the model."""
     torch.manual_seed(5)
+    if not model.is_trained:
+        model.initialise(*_batch(model, 100))
     frozen = (buffer for name, buffer in model.named_buffers() if re.search(r"\b(weight|bias)$", name))
     for parameter in (*model.parameters(), *frozen):
         size = min(0.4, max(0.1, parameter.shape[1:].numel() ** -0.5))

@@ -19,6 +19,13 @@ def digits(name):
     return f"model={name}", "data=digits", "training.batch_size=8"
 
 
+FLOWS = {"genexp.families.flow.Flow", "genexp.families.continuous_flow.ContinuousFlow"}
+REALS = [n for n in NAMES if compose_train(*digits(n)).model._target_ in FLOWS]
+"""Densities of reals, which data with levels are not."""
+UNLABELLED = ["gmm", "mfa"]
+"""Those that have no form given labels."""
+
+
 def named(rooms):
     """The models with a network from one of these modules, which sees the data: not a part of a part."""
     pattern = re.compile(rf"genexp\.networks\.(autoregressive\.)?({rooms})\.")
@@ -28,10 +35,12 @@ def named(rooms):
 
 VECTORS = named(f"{ANY_LEVELS}|transformer|wavenet")
 """Models of data of any shape."""
+VECTORS += [n for n in NAMES if any(".flow.stack." in target for _, target in targets(compose_train(*digits(n)).model))]
 CONTINUOUS = named(ANY_LEVELS)
 """Models of data without levels, too."""
-CASES = [f"{name}-{kind}" for name in NAMES for kind in ("plain", "conditional")]
-CASES += [f"{name}-continuous" for name in CONTINUOUS]
+CASES = [f"{name}-{kind}" for name in NAMES if name not in REALS for kind in ("plain", "conditional")]
+CASES += [f"{name}-continuous" for name in [*CONTINUOUS, *REALS]]
+CASES += [f"{name}-continuous_conditional" for name in REALS if name not in UNLABELLED]
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -42,11 +51,12 @@ def test_there_are_models():
 def config_of(case):
     name, kind = case.split("-")
     config = compose_train(*digits(name))
-    if kind == "conditional":
-        config.model.conditional = True
-    if kind == "continuous":
+    if kind.startswith("continuous"):
         normal = ["model/observation=normal"] if "observation" in config.model else []
         config = compose_train(f"model={name}", "data=toy", "training.batch_size=8", *normal)
+        config.data.update(shape=[3], num_classes=4)
+    if kind.endswith("conditional"):
+        config.model.conditional = True
     return config
 
 
@@ -105,7 +115,11 @@ def test_two_steps_of_training(make):
 @pytest.mark.parametrize("name", NAMES)
 def test_data_that_do_not_fit_are_refused_in_one_line(name):
     vectors, unlabelled, one_level = (compose_train(*digits(name)) for _ in range(3))
-    if name not in VECTORS:
+    if name in REALS:
+        with pytest.raises(ConfigError, match=r"levels=17: .* density of reals"):
+            instantiate(vectors, "model", [])
+        unlabelled.data.levels = None
+    elif name not in VECTORS:
         vectors.data.update(shape=[180], levels=2, num_classes=None)
         with pytest.raises(ConfigError, match=r"data\.shape"):
             instantiate(vectors, "model", [])

@@ -18,7 +18,8 @@ BELOW = {
     "record": set(),
     "reports": {"record"},
     "probability": set(),
-    "networks": {"probability.randomness"},  # the masks of MADE are keyed draws
+    # the masks of MADE are keyed draws; flows are bijections made of networks
+    "networks": {"probability.randomness", "probability.transforms"},
     "families": {"networks", "probability"},
     "metrics": {"record", *MODELS},
     "callbacks": {"record", *MODELS},
@@ -49,13 +50,13 @@ BELOW = {
 }
 FOR_ALL = {"__version__", "ranges", "terminal", "plot_style"}
 OUTSIDE = {  # beside the standard library; data sets may import where they load
-    "probability": {"torch"},
-    "networks": {"torch"},
+    "probability": {"torch", "zuko"},
+    "networks": {"torch", "zuko"},
     "reports": {"omegaconf", "rich", "matplotlib"},
     "families": {"torch", "pytorch_lightning"},
     "data": {"torch", "torchvision", "pytorch_lightning", "numpy", "PIL"},  # PIL decodes the images of a folder
 }
-INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}, "reports": {"pandas"}}
+INSIDE_FUNCTIONS = {"data": {"sklearn", "mlxtend", "scipy"}, "probability": {"sklearn"}, "reports": {"pandas"}}
 
 
 def imports(path):

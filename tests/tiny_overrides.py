@@ -21,6 +21,7 @@ MORE_NETS = {
     "iwae_2l": ["model.latent_dims=[8,4]"],
     "hierarchical_vae": ["model.channels=8"],
     "pixel_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.decoder.channels=4"],
+    "dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"],
     "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
 }
 """Further models, with overrides that make them small."""

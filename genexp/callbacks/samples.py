@@ -7,13 +7,20 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from genexp.callbacks.density_pictures import density_picture, quantile_picture
 from genexp.callbacks.grids import Panel, write_grid
 from genexp.callbacks.hand_over import hand_over, hand_over_sounds
 from genexp.callbacks.latent_tables import interpolations, prior_interpolations, symmetric_values, traversals, usage
 from genexp.callbacks.pictures import are_images, conditional_means, label_names, over_time, picture, seen
 from genexp.callbacks.sounds import sounds
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ConditionalMeans, LatentDecoder, LatentVariables, Reconstruction
+from genexp.families.capabilities import (
+    ConditionalMeans,
+    ExactLikelihood,
+    LatentDecoder,
+    LatentVariables,
+    Reconstruction,
+)
 from genexp.plot_style import DOT
 from genexp.probability.latent.interpolation import slerp
 from genexp.probability.randomness import keyed_draws
@@ -103,6 +110,8 @@ class SampleGrid(Callback):
                 self._reconstructions(trainer, model, x, y, f"{name}-reconstructions")
             if isinstance(model, LatentDecoder):
                 self._interpolations(trainer, model, name)
+            if isinstance(model, ExactLikelihood):
+                self._density(trainer, model, name)
 
     @torch.no_grad()
     def _reconstructions(
@@ -147,6 +156,23 @@ class SampleGrid(Callback):
         title = self._title(trainer, model, f"interpolations {what}")
         if table.write(model.levels, path, title=title, names=trainer.datamodule.class_names):
             hand_over(trainer, model, "interpolations", path)
+
+    @torch.no_grad()
+    def _density(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """In the plane, ``<name>-density.png``."""
+        data, path = trainer.datamodule, self.folder / f"{name}-density.png"
+        with model.evaluating():
+            if density_picture(model, data.density, *self._examples(trainer, model, 1_000), path):
+                hand_over(trainer, model, "density", path)
+
+    @torch.no_grad()
+    def draw_latents(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Write ``<name>-latents.png``, the quantiles of the latent image of validation data, and hand it to the loggers; nothing
+        where the family has none."""
+        path = self.folder / f"{name}-latents.png"
+        with model.evaluating(), keyed_draws(model.device, self.seed, "latents"):
+            if quantile_picture(model, *self._examples(trainer, model, 500), path):
+                hand_over(trainer, model, "latents", path)
 
     @torch.no_grad()
     def draw_traversals(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:

@@ -49,6 +49,8 @@ class Data(LightningDataModule, ABC):
     """What the labels are called, in their order; None where their numbers are their names."""
     modes: Modes | None = None
     """The modes of the distribution, where they are known and lie apart."""
+    density: Any = None
+    """What the examples are independent draws from, where its ``log_prob`` is known: x ``(N, *shape)`` -> ``(N,)`` in nats."""
     stacked_digits: ClassVar[bool] = False
     """Whether every channel of an image shows one of the ten digits, independently of the others."""
     notes: list[str]

@@ -78,6 +78,19 @@ class GenerativeModule(TrainingClock):
             Tensors of shape ``(B,)``. The entry ``loss`` is minimised; the others are logged.
         """
 
+    initial_examples: int | None = 0
+    """How many training examples :meth:`initialise` wants; None for all."""
+
+    def initialise(self, x: Tensor, y: Tensor | None) -> None:
+        """Set what depends on the data from training examples, once, before the first step of a run: never when one is resumed, nor
+        where weights are loaded. Results are parameters or buffers, and so in every checkpoint.
+
+        Args:
+            x: ``(N, *shape)`` in the data space: :attr:`initial_examples` of them, chosen by the seed, or all where there are
+                fewer; the same on every process.
+            y: ``(N,)`` labels, or None.
+        """
+
     @abstractmethod
     def draw(self, n: int, y: Tensor | None, **knobs: Any) -> Tensor:
         """Draw ``n`` examples ``(n, *shape)`` in the data space. Called by :meth:`sample` in evaluation mode, without

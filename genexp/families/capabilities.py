@@ -138,6 +138,18 @@ class LatentDecoder(ABC):
         binary data are grey."""
 
 
+class LatentImage(ABC):
+    """The family maps data to noise, of independent dimensions where the model is right."""
+
+    @abstractmethod
+    def latent(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """z of x ``(B, *shape)``: ``(B, D)``."""
+
+    @abstractmethod
+    def latent_cdf(self, z: Tensor) -> Tensor:
+        """P(Z_d <= z_d) of every dimension by the model: ``(B, D)`` -> ``(B, D)`` in [0, 1]; uniform of z that follow it."""
+
+
 class LatentVariables(LatentDecoder):
     """The family explains x by latent variables: p(x, z) = p(z) p(x | z), and q(z | x)."""
 

@@ -138,8 +138,15 @@ class TrainingClock(LightningModule, ABC):
         losses["loss"] = losses["loss"] * self.trainer.accumulate_grad_batches  # by which Lightning divides it
         return losses
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a parameter to train. A model without any is what :meth:`GenerativeModule.initialise` makes of it."""
+        return any(True for _ in self.parameters())
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The gradient of a step is the mean over its batches, of which an epoch's last step may have fewer."""
+        if not self.is_trained:
+            return
         super().backward(loss * self._share, *args, **kwargs)
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
@@ -151,6 +158,8 @@ class TrainingClock(LightningModule, ABC):
             self.log(f"val/{name}", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=size, logger=False)
 
     def configure_optimizers(self) -> Any:
+        if not self.is_trained:
+            return None
         optimizer = self.optimizer_factory(self.parameters())
         if self.scheduler_factory is None:
             return optimizer

@@ -1,6 +1,8 @@
 """Negative log-likelihoods: exact, and bounded from above by stochastic lower bounds on log p."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import log
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound
+from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound, LikelihoodEstimate
 from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, pieces
 from genexp.probability.quantize import bits_per_dim
@@ -35,6 +37,58 @@ class ExactNLL(Metric):
         batches = pieces(model, data, split, limit=None, seed=seed, at_once=DRAWS_AT_ONCE, what="likelihood")
         nats, labels = negative_scores(score, model, batches)
         return likelihood_values(nats, labels, model, data, split, kind="exact")
+
+
+class MarginalNLL(Metric):
+    """``-log 1/C sum_c p(x | c)`` of a conditional model with C labels: as an unconditional model, whose labels are equally likely.
+    The class-conditional rows of tables in the literature (Papamakarios et al. 2017) are such values, and not of p(x | y).
+
+    Values: ``<split>/marginal_nll_nats`` and, for discrete data, ``<split>/marginal_nll_bpd``; kind ``exact``.
+    """
+
+    requires = (ExactLikelihood,)
+
+    def refusal(self, model: GenerativeModule, data: LightningDataModule) -> str | None:
+        if not model.conditional:
+            return "needs a conditional model; of others metrics=nll is the same"
+        return super().refusal(model, data)
+
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
+        def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
+            each = [model.log_prob(x, torch.full_like(y, label)) for label in range(model.num_classes)]
+            return torch.stack(each).double().logsumexp(0) - log(model.num_classes)
+
+        at_once = max(1, DRAWS_AT_ONCE // model.num_classes)
+        batches = pieces(model, data, split, limit=None, seed=seed, at_once=at_once, what="marginal likelihood")
+        nats, labels = negative_scores(score, model, batches)
+        values = likelihood_values(nats, labels, model, data, split, kind="exact", protocol={"labels": "averaged over"})
+        return [replace(value, quantity="marginal_nll") for value in values]
+
+
+class EstimatedNLL(Metric):
+    """The mean over a split of an estimate of ``-log p(x)`` that is neither exact nor a bound, by a differential equation.
+
+    Values: ``<split>/nll_ode_nats_<steps>`` and, for discrete data, ``<split>/nll_ode_bpd_<steps>``; kind ``estimate``.
+
+    Args:
+        steps: of the solver, at least 1.
+    """
+
+    requires = (LikelihoodEstimate,)
+
+    def __init__(self, *, steps: int) -> None:
+        at_least(1, steps=steps)
+        self.steps = steps
+
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
+        def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
+            with keyed_draws(model.device, seed, "estimate", index):
+                return model.log_prob_estimate(x, y, steps=self.steps)
+
+        batches = pieces(model, data, split, limit=None, seed=seed, at_once=2_000, what="likelihood estimate")
+        nats, labels = negative_scores(score, model, batches)
+        settings = {"estimator": "ode", "steps": self.steps}
+        return likelihood_values(nats, labels, model, data, split, kind="estimate", settings=settings)
 
 
 class SingleBoundNLL(Metric):

@@ -79,6 +79,8 @@ def _line(path: Path, error: Exception) -> str:
     """``file:line:column: problem``."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        problem = error.problem.replace("exceeded maximum nesting depth", "is nested too deeply")  # the fast reader's own limit
+        problem = error.problem.replace(
+            "exceeded maximum nesting depth", "is nested too deeply"
+        )  # the fast reader's own limit
         return f"{path}:{mark.line + 1}:{mark.column + 1}: {problem}"
     return f"{path}: {' '.join(str(error).split())}"

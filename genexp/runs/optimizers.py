@@ -25,6 +25,12 @@ def check_optimizers(model: GenerativeModule) -> None:
     Raises:
         ConfigError: naming the key, its value and what is wrong with it.
     """
+    if not model.is_trained:
+        if model.optimizer_factory is not None:
+            raise ConfigError(
+                f"model.optimizer: {type(model).__name__} has no parameter to train here; it must be null"
+            )
+        return
     with keyed_draws(torch.device("cpu"), 0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a schedule takes its steps without an optimizer's here
         optimizers = []

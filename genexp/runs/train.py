@@ -25,6 +25,7 @@ from genexp.runs.assemble import Assembled, assemble
 from genexp.runs.debug import debug_of, make_way, try_split
 from genexp.runs.evaluate import compute, records
 from genexp.runs.fit import fit
+from genexp.runs.initialise import initialise
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.resume import check_same, is_evaluated, is_finished, is_over, last_good
@@ -66,6 +67,7 @@ def train(
             resumed = last_good(folder, quiet) if folder.debug() is None else None  # which gives way
             if resumed is None:
                 first_stage.adopt(config, run.model)
+                initialise(run, config.seed)
                 initial_weights.adopt(run.training.initial_weights, run.model)
             fit(run, [], stop, resumed)
         return
@@ -105,6 +107,7 @@ def _train(
     begin = None
     if resumed is None:
         first_stage.adopt(config, run.model)
+        initialise(run, config.seed)
         begin = initial_weights.adopt(run.training.initial_weights, run.model)
     entries: dict[str, Any] = {"initial_weights": begin} if begin is not None else {}
     entries |= {"data_checksums": {split: run.data.fingerprint(split) for split in SPLITS}}
@@ -214,6 +217,7 @@ def finish(
         with shown(model, about):
             run.grid.draw(run.trainer, model, "final")
             run.grid.draw_traversals(run.trainer, model, "final")
+            run.grid.draw_latents(run.trainer, model, "final")
     if debug is not None and not debug.evaluate:
         try_split(model, run.data, config.evaluation.split, about)
         return []

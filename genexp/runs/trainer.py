@@ -175,6 +175,7 @@ def check_settings(settings: Mapping[str, Any], training: Training, model: Gener
     """
     name = type(model).__name__
     check_clipping(training.gradient_clip_norm, model)
+    check_length(training, model)
     check_choice("trainer.precision", settings.get("precision"), PRECISIONS)
     strategy = settings.get("strategy", "auto")
     if isinstance(strategy, str):
@@ -194,6 +195,22 @@ def check_settings(settings: Mapping[str, Any], training: Training, model: Gener
         )
 
 
+def check_length(training: Training, model: GenerativeModule) -> None:
+    """Refuse to train for longer, or to average weights, where there is no parameter to train; arguments and errors as of
+    :func:`check_settings`."""
+    if model.is_trained:
+        return
+    idle = {"max_epochs": 1} | dict.fromkeys(
+        ("max_images", "max_steps", "patience", "ema_decay", "ema_half_life_images")
+    )
+    for key, right in idle.items():
+        if (given := getattr(training, key)) != right:
+            raise ConfigError(
+                f"training.{key}={given}: {type(model).__name__} has no parameter to train here and is fitted before the first "
+                f"step; choose training=closed_form, where it is {'null' if right is None else right}"
+            )
+
+
 def check_trainer(
     trainer: Trainer, settings: Mapping[str, Any], training: Training, model: GenerativeModule, console: Console
 ) -> None:
@@ -205,6 +222,10 @@ def check_trainer(
     """
     if trainer.world_size > 1 and settings.get("strategy", "auto") == "auto":
         raise ConfigError(f"trainer.strategy: {trainer.world_size} processes need one; use trainer=ddp or trainer=fsdp")
+    if trainer.world_size > 1 and not model.is_trained:
+        raise ConfigError(
+            f"trainer.devices: {type(model).__name__} has no parameter to train here, which takes one process; use trainer=cpu"
+        )
     if isinstance(trainer.strategy, ModelParallelStrategy):
         # networks return views; nothing here changes an output in place, which is what the warning is about
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")

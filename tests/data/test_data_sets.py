@@ -13,9 +13,9 @@ from genexp.data.splits import permuted
 from genexp.data.stacked import StackedDigits
 
 NAMES = sorted(p.stem for p in (package_files("genexp.conf") / "data").iterdir() if p.suffix == ".yaml")
-STREAMED = {"image_folder", "shards"}  # whatever their folder holds
-AVAILABLE = {"cifar10": ["data.batches=[1]"]}
-"""What to ask of those whose files need not all be there."""
+STREAMED = {"image_folder", "shards", "table"}  # whatever their folder holds
+AVAILABLE = {"cifar10": ["data.batches=[1]"], "mnist_logit": ["data.splits={train: 900, validation: 400, test: 500}"]}
+"""What to ask of those whose files need not all be there, or take seconds to make."""
 SIZES = {
     "cifar10": (9000, 1000, 10000),
     "digits": (1297, 250, 250),
@@ -24,6 +24,7 @@ SIZES = {
     "mnist5k": (4000, 500, 500),
     "mnist_binary": (50000, 10000, 10000),
     "mnist_dynamic": (50000, 10000, 10000),
+    "mnist_logit": (900, 400, 500),
     "stacked_mnist": (128000, 10000, 10000),
     "stacked_mnist5k": (50000, 5000, 5000),
     "toy": (50000, 5000, 10000),
@@ -173,3 +174,21 @@ def test_misspelt_choices_name_the_nearest(make_data):
         make_data("mnist_dynamic", "data.evaluation_binarisation=treshold")
     with pytest.raises(Exception, match=r"data\.levels=256: for digits it must be 17"):
         make_data("digits", "data.levels=256")
+
+
+def test_logit_mnist_is_the_logit_of_dequantised_levels_and_its_splits_have_noise_of_their_own(make_data, data_root):
+    small = "data.splits={train: 40, validation: 30, test: 20}"
+    data, grey = make_data("mnist_logit", small), make_data("mnist", small)
+    parts = {}
+    for split in ("train", "validation", "test"):
+        x, y = data.tensors(split)
+        levels, labels = grey.tensors(split)
+        assert x.dtype == torch.float32 and torch.equal(y, labels)
+        v = (torch.sigmoid(x.double()) - 1e-6) / (1 - 2e-6) * 256
+        parts[split] = v - levels.flatten(1)
+        assert -1e-3 < parts[split].min() and parts[split].max() < 1 + 1e-3
+    assert abs(parts["train"].mean().item() - 0.5) < 0.01
+    assert not torch.equal(parts["train"][:20], parts["test"])
+    whole = np.random.RandomState(42).rand(90, 784)
+    assert np.abs(parts["test"].numpy() - whole[70:]).max() < 1e-2
+    assert "noise seed 42" in data.protocol("test")["space"]

@@ -15,6 +15,7 @@ class Tensors(LightningDataModule):
     """Splits in memory: name -> (x, y)."""
 
     modes = None
+    density = None
     stacked_digits = False
     batch_size = 4
 

@@ -6,7 +6,7 @@ import torch
 from stand_ins import Labelled, Noisy, Single, Tensors, Uniform
 
 from genexp.families.capabilities import ExactLikelihood
-from genexp.metrics.likelihood import BoundNLL, ExactNLL, SingleBoundNLL
+from genexp.metrics.likelihood import BoundNLL, ExactNLL, MarginalNLL, SingleBoundNLL
 
 
 def images(n=10, levels=256, shape=(1, 2, 3)):
@@ -145,3 +145,12 @@ def test_what_a_model_cannot_do_on_its_data_is_refused():
     data = Tensors(256, test=images())
     assert ExactNLL().refusal(Unfit((2,)), data) is None
     assert ExactNLL().refusal(Unfit((3,)), data) == "only of even dimensions"
+
+
+def test_a_conditional_model_as_one_without_labels():
+    x, y = torch.zeros(3, 1, dtype=torch.uint8), torch.tensor([0, 1, 1])
+    model, data = Labelled((1,), 4, num_classes=2, conditional=True), Tensors(4, 2, test=(x, y))
+    values = MarginalNLL().compute(model, data, "test", 0)
+    assert [value.key for value in values] == ["test/marginal_nll_nats", "test/marginal_nll_bpd"]
+    assert values[0].value == pytest.approx(-math.log((1 + math.exp(-1)) / 2)) and values[0].kind == "exact"
+    assert "needs a conditional model" in MarginalNLL().refusal(Uniform((1,), 4), data)

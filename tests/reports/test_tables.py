@@ -51,7 +51,13 @@ def test_what_does_not(override):
 
 
 def a_value(quantity, key=None, **protocol):
-    about = {"key": key or f"test/{quantity}", "quantity": quantity, "kind": "exact", "direction": "min", "unit": "nats"}
+    about = {
+        "key": key or f"test/{quantity}",
+        "quantity": quantity,
+        "kind": "exact",
+        "direction": "min",
+        "unit": "nats",
+    }
     return about | {"value": 79.634, "stderr": 0.42, "n": 500, "protocol": {"data": "digits", **protocol}}
 
 

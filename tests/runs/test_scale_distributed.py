@@ -97,6 +97,14 @@ def test_two_processes_share_an_epoch_that_they_do_not_divide(genexp):
     assert_same(one, two, 1e-4, 641)
 
 
+def test_two_processes_begin_with_the_same_look_at_the_data(genexp):
+    (_, one), (_, two) = results = one_and_two(genexp, "dequantised", ONE, TWO)
+    assert_same(*results, 1e-4)
+    for part in ("mean", "sd"):
+        name = f"density.standardise.{part}"
+        assert torch.equal(one["state_dict"][name], two["state_dict"][name]) and one["state_dict"][name].std() > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", UNEVEN, ids=UNEVEN.values())
 @pytest.mark.parametrize("model", ["made", "vae", "vq_vae", "gan", "dcgan"])

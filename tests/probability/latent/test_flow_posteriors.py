@@ -6,9 +6,13 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from genexp.networks.flow.stack import CouplingStack, MaskedAutoregressiveStack
 from genexp.networks.latent.iaf_made import ContextMADE
+from genexp.probability.latent.bijective import BijectivePosterior, BijectivePrior
 from genexp.probability.latent.flow_posteriors import IAF, Planar, planar
 from genexp.probability.latent.posteriors import DiagonalGaussian
+from genexp.probability.transforms.sources import NormalSource
+from genexp.probability.transforms.univariate import Affine, Spline
 
 BASE = partial(DiagonalGaussian, log_std_range=None)
 STEP = partial(ContextMADE, hidden=[16, 16], activation=torch.nn.Tanh(), mask_seed=None, initialisation=None)
@@ -16,6 +20,14 @@ FLOWS = {
     "planar": partial(Planar, base=BASE, depth=4, amortised=True),
     "shared-planar": partial(Planar, base=BASE, depth=4, amortised=False),
     "iaf": partial(IAF, base=BASE, depth=3, context_dim=5, step=STEP, gate_bias=1.0),
+}
+LAYERS = {"depth": 2, "hidden": [8], "activation": torch.nn.Tanh(), "linear": False, "order_seed": None}
+MAPS = {
+    "nsf": partial(MaskedAutoregressiveStack, univariate=partial(Spline, bins=4, bound=5.0, slope=1e-3), **LAYERS),
+    "realnvp": partial(CouplingStack, univariate=partial(Affine, slope=1e-3), **LAYERS),
+}
+FLOWS |= {
+    name: partial(BijectivePosterior, base=BASE, context_dim=3, transform=transform) for name, transform in MAPS.items()
 }
 every_flow = pytest.mark.parametrize("make", FLOWS.values(), ids=FLOWS)
 
@@ -26,7 +38,8 @@ def strong(make, dims, seed=0):
     flow = make(dims)
     with torch.no_grad():
         for parameter in flow.parameters():
-            parameter.normal_(0, 1 if parameter.shape[-1] < 8 else 0.4)
+            size = 1 if parameter.shape[-1] < 8 else 0.4
+            parameter.normal_(0, 0.2 if isinstance(flow, BijectivePosterior) else size)
     return flow, torch.randn(1, flow.num_params)
 
 
@@ -154,3 +167,20 @@ def test_the_order_is_reversed_between_steps(float64):
 def test_impossible_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make(2)
+
+
+@pytest.mark.parametrize("transform", MAPS.values(), ids=MAPS)
+def test_a_prior_by_a_bijection_integrates_to_one_and_its_draws_follow_it(float64, transform):
+    torch.manual_seed(0)
+    prior = BijectivePrior(transform=transform, source=NormalSource, latent_dim=2, shape=(1, 4, 4), posterior_of=None)
+    for parameter in prior.parameters():
+        parameter.data.normal_(0, 0.5)
+    with torch.no_grad():
+        drawn = prior.sample(4_000, like=torch.zeros(1))
+        line = torch.linspace(-8, 8, 161)
+        grid = torch.cartesian_prod(line, line) * drawn.std(0) + drawn.mean(0)
+        mass = prior.log_prob(grid).exp() * 0.1**2 * drawn.std(0).prod()
+        assert abs(mass.sum().item() - 1) < 1e-2
+        torch.testing.assert_close((mass[:, None] * grid).sum(0), drawn.mean(0), atol=0.1, rtol=0)
+        z = drawn[:12].view(3, 4, 2)
+        torch.testing.assert_close(prior(z).flatten(), prior.log_prob(drawn[:12]))
