@@ -48,8 +48,8 @@ def as_meant(verb: str, given: Sequence[str], overrides: Sequence[str]) -> list[
             raise ConfigError(
                 f"{word}: use hydra/sweeper=grid, which is chosen anyway: the same combinations, planned before they run"
             )
-        elif group not in there or group not in {slot[0] for slot in composed.chosen}:
-            found.append(word)
+        elif group not in there or group not in {slot[0] for slot in composed.chosen} or (value or "").startswith("{"):
+            found.append(word)  # entries that are added to what is chosen, for one
         elif sign == "~" or value == "null":
             found = [other for other in found if _parts(other)[1] != key]
             found += _nothing(verb, word, key, composed)

@@ -32,7 +32,7 @@ def test_folders_that_are_claimed_at_the_same_time_differ(tmp_path):
 @pytest.fixture
 def planned(genexp, monkeypatch):
     """Where the runs of a command would go; nothing is trained, and the second stands still."""
-    monkeypatch.setattr("genexp.sweeps.estimate.measure", lambda configs, environment: [None] * len(configs))
+    monkeypatch.setattr("genexp.sweeps.estimate.measure", lambda configs, environment: ["not now"] * len(configs))
     monkeypatch.setattr("hydra.core.utils.datetime", Frozen)
 
     def call(*arguments):
