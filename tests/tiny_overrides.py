@@ -21,8 +21,9 @@ MORE_NETS = {
     "iwae_2l": ["model.latent_dims=[8,4]"],
     "hierarchical_vae": ["model.channels=8"],
     "pixel_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.decoder.channels=4"],
-    "dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"],
     "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
 }
 """Further models, with overrides that make them small."""
+FLOW_NETS = {"dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"]}
+"""Flows, the same."""
 FIDELITY = ["metrics.fidelity.n=60", "metrics.fidelity.kid_subset_size=20", "metrics.fidelity.is_splits=2"]
