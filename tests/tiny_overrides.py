@@ -22,6 +22,12 @@ MORE_NETS = {
     "hierarchical_vae": ["model.channels=8"],
     "pixel_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.decoder.channels=4"],
     "dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"],
+    "glow": ["model.density.transform.steps.depth=1", "model.density.transform.steps.network.width=4"],
+    "realnvp_images": [
+        "model.density.transform.steps.checkerboards=1",
+        "model.density.transform.steps.channels=1",
+        "model.density.transform.steps.network.width=4",
+    ],
     "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
 }
 """Further models, with overrides that make them small."""
