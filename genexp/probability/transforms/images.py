@@ -15,7 +15,10 @@ from genexp.probability.transforms.base import Bijection
 def check_image(shape: Sequence[int], halvings: int) -> None:
     """Raise ``ValueError`` unless the shape is that of images (C, H, W) whose sides can be halved so often."""
     if len(shape) != 3:
-        raise ValueError(f"data.shape={list(shape)}: this flow is one of images [channels, height, width]; for other data choose one of vectors")
+        raise ValueError(
+            f"data.shape={list(shape)}: this flow is one of images [channels, height, width]; "
+            "for other data choose one of vectors"
+        )
     if any(side % 2**halvings for side in shape[1:]):
         raise ValueError(
             f"data.shape={list(shape)}: to halve the sides {halvings} times they must be multiples of {2**halvings}; "
