@@ -5,10 +5,14 @@ from functools import partial
 import pytest
 import torch
 
+from genexp.families.dequantised import DequantisedFlow
+from genexp.families.flow import Flow
 from genexp.networks.flow.convolutional import LinearNetwork, ResidualNetwork, ShallowNetwork
 from genexp.networks.flow.images import ChannelCoupling, GlowSteps, MultiScale, RealNVPSteps, SplitPrior
+from genexp.probability.dequantisation import UniformDequantisation
 from genexp.probability.transforms.bounded_affine import SigmoidAffine, TanhAffine
 from genexp.probability.transforms.images import ActNorm, InvertibleConvolution, Squeeze
+from genexp.probability.transforms.sources import NormalSource
 from genexp.probability.transforms.univariate import Additive, Spline
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -181,6 +185,21 @@ def test_the_convolution_keeps_the_signs_and_the_permutation_with_which_it_began
     trained = {name for name, _ in convolution.named_parameters()}
     assert trained == {"log_diagonal", "triangles"}
     assert {"permutation", "signs"} <= convolution.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["glow-one-scales", "glow-spline-one-scales", "realnvp-one-scales"])
+@torch.no_grad()
+def test_probabilities_of_all_images_sum_to_one_given_each_label(name, all_examples):
+    density = partial(Flow, transform=WHOLE[name], source=NormalSource, standardise=False, initial_examples=16)
+    settings = {"dequantisation": UniformDequantisation, "logit_alpha": 1e-6, "chunk": 100_000}
+    model = DequantisedFlow(density=density, **settings, shape=(1, 2, 2), levels=2, num_classes=3, conditional=True)
+    enlarged(model, 0.1)
+    x = all_examples((1, 2, 2), 2)
+    model.initialise(x, torch.arange(16) % 3)
+    torch.manual_seed(0)
+    for label in range(3):
+        total = model.bound(x, torch.full((16,), label), k=4_000).exp().sum().item()
+        assert total == pytest.approx(1, abs=0.03)
 
 
 def test_what_is_no_image_or_has_sides_that_cannot_be_halved_is_refused():
