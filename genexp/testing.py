@@ -30,6 +30,7 @@ from genexp.families.capabilities import (
     LatentDecoder,
     LatentVariables,
     LikelihoodBound,
+    LikelihoodEstimate,
     Reconstruction,
 )
 from genexp.record import checkpoint
@@ -159,6 +160,7 @@ def check_capabilities(make: Make) -> None:
         ExactLikelihood: _exact_likelihood,
         LikelihoodBound: _likelihood_bound,
         ImportanceBound: _importance_bound,
+        LikelihoodEstimate: _likelihood_estimate,
         LatentDecoder: _latent_decoder,
         LatentVariables: _latent_variables,
         Reconstruction: _reconstruction,
@@ -183,6 +185,10 @@ def _importance_bound(model: Any, x: Tensor, y: Tensor | None) -> None:
     for k in (1, 5):
         _log_probability(model.bound(x, y, k=k), model, f"bound with k={k}")
     _refused(lambda: model.bound(x, y, k=0), "k=0", "bound with k=0")
+
+
+def _likelihood_estimate(model: Any, x: Tensor, y: Tensor | None) -> None:
+    _log_probability(model.log_prob_estimate(x, y), model, "log_prob_estimate")
 
 
 def _latent_decoder(model: Any, x: Tensor, y: Tensor | None) -> None:

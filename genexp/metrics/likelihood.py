@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genexp.families.base import GenerativeModule
-from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound
+from genexp.families.capabilities import ExactLikelihood, ImportanceBound, LikelihoodBound, LikelihoodEstimate
 from genexp.metrics.base import Metric
 from genexp.metrics.examples import check_limit, mean, pieces
 from genexp.probability.quantize import bits_per_dim
@@ -63,6 +63,32 @@ class MarginalNLL(Metric):
         nats, labels = negative_scores(score, model, batches)
         values = likelihood_values(nats, labels, model, data, split, kind="exact", protocol={"labels": "averaged over"})
         return [replace(value, quantity="marginal_nll") for value in values]
+
+
+class EstimatedNLL(Metric):
+    """The mean over a split of an estimate of ``-log p(x)`` that is neither exact nor a bound, by a differential equation.
+
+    Values: ``<split>/nll_ode_nats_<steps>`` and, for discrete data, ``<split>/nll_ode_bpd_<steps>``; kind ``estimate``.
+
+    Args:
+        steps: of the solver, at least 1.
+    """
+
+    requires = (LikelihoodEstimate,)
+
+    def __init__(self, *, steps: int) -> None:
+        at_least(1, steps=steps)
+        self.steps = steps
+
+    def compute(self, model: GenerativeModule, data: LightningDataModule, split: str, seed: int) -> list[Value]:
+        def score(index: int, x: Tensor, y: Tensor | None) -> Tensor:
+            with keyed_draws(model.device, seed, "estimate", index):
+                return model.log_prob_estimate(x, y, steps=self.steps)
+
+        batches = pieces(model, data, split, limit=None, seed=seed, at_once=2_000, what="likelihood estimate")
+        nats, labels = negative_scores(score, model, batches)
+        settings = {"estimator": "ode", "steps": self.steps}
+        return likelihood_values(nats, labels, model, data, split, kind="estimate", settings=settings)
 
 
 class SingleBoundNLL(Metric):

@@ -27,7 +27,9 @@ def check_optimizers(model: GenerativeModule) -> None:
     """
     if not model.is_trained:
         if model.optimizer_factory is not None:
-            raise ConfigError(f"model.optimizer: {type(model).__name__} has no parameter to train here; it must be null")
+            raise ConfigError(
+                f"model.optimizer: {type(model).__name__} has no parameter to train here; it must be null"
+            )
         return
     with keyed_draws(torch.device("cpu"), 0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a schedule takes its steps without an optimizer's here

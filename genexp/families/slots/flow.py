@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from torch import nn
+
 from genexp.families.base import GenerativeModule
 from genexp.probability.dequantisation import Dequantisation
 from genexp.probability.transforms.base import Bijection
@@ -63,4 +65,19 @@ class DequantisationFactory(Protocol):
         Args:
             shape, levels: of x.
             num_classes: number of labels that it is given; 0 for none.
+        """
+
+
+class VelocityFactory(Protocol):
+    """Makes the velocity of a continuous flow."""
+
+    def __call__(self, *, shape: Sequence[int], num_classes: int) -> nn.Module:
+        """Called once, when the model is made.
+
+        Args:
+            shape: of x, reals.
+            num_classes: number of labels that the network receives; 0 for an unconditional model, whose y is None.
+
+        Returns:
+            A network x ``(B, *shape)``, t ``(B,)`` in [0, 1], y ``(B,)`` or None -> dx/dt ``(B, *shape)``, differentiable twice.
         """
