@@ -198,8 +198,8 @@ def test_probabilities_of_all_images_sum_to_one_given_each_label(name, all_examp
     model.initialise(x, torch.arange(16) % 3)
     torch.manual_seed(0)
     for label in range(3):
-        total = model.bound(x, torch.full((16,), label), k=4_000).exp().sum().item()
-        assert total == pytest.approx(1, abs=0.03)
+        total = model.bound(x, torch.full((16,), label), k=1_500).exp().sum().item()
+        assert total == pytest.approx(1, abs=0.05)
 
 
 def test_what_is_no_image_or_has_sides_that_cannot_be_halved_is_refused():
