@@ -24,6 +24,14 @@ MORE_NETS = {
     "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
 }
 """Further models, with overrides that make them small."""
-FLOW_NETS = {"dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"]}
+FLOW_NETS = {
+    "dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"],
+    "glow": ["model.density.transform.steps.depth=1", "model.density.transform.steps.network.width=4"],
+    "realnvp_images": [
+        "model.density.transform.steps.checkerboards=1",
+        "model.density.transform.steps.channels=1",
+        "model.density.transform.steps.network.width=4",
+    ],
+}
 """Flows, the same."""
 FIDELITY = ["metrics.fidelity.n=60", "metrics.fidelity.kid_subset_size=20", "metrics.fidelity.is_splits=2"]

@@ -37,6 +37,24 @@ def test_means_and_scales_come_from_all_training_data_once_and_a_resumed_run_kee
     assert torch.equal(load("outputs/whole").standardise.mean, state["standardise.mean"])
 
 
+def test_a_resumed_flow_of_images_keeps_the_scales_of_its_first_look_as_they_were_trained(genexp, interrupt):
+    small = ["steps.depth=1", "steps.network.width=4"]
+    glow = ["model=glow", "data=digits", "data.limit=128", *(f"model.density.transform.{setting}" for setting in small)]
+    glow += ["trainer=cpu", "samples.n=4", "samples.every_images=null", "metrics=bound", "metrics.bound.ks=[1]"]
+    glow += ["training.max_images=768", "training.log_every_steps=4", "model.density.initial_examples=100"]
+    code, _, err = genexp("train", *glow, "name=whole")
+    assert code == 0, err
+    interrupt(5)
+    assert genexp("train", *glow, "name=parts")[0] == 143
+    first = "density.transform.scales.0.parts.1.parts.0.log_scale"
+    begun = checkpoint.load(genexp.folder / "outputs/parts/checkpoints/last.ckpt")["state_dict"][first]
+    assert begun.std() > 0
+    assert genexp("train", "run=outputs/parts")[0] == 0
+    assert_equal(outcome(genexp.folder / "outputs/parts"), outcome(genexp.folder / "outputs/whole"))
+    done = checkpoint.load(genexp.folder / "outputs/parts/checkpoints/last.ckpt")["state_dict"][first]
+    assert 0 < (done - begun).abs().max() < 0.1
+
+
 def test_a_density_in_closed_form_takes_one_pass_and_refuses_more(genexp):
     code, _, err = genexp("train", "model=gaussian", *TOY, "name=g", "metrics=[nll,density_gap]")
     assert code == 0, err
