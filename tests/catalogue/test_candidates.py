@@ -21,7 +21,7 @@ def runs(genexp):
 
 ANSWERS = {
     "genexp tra": ["train "],
-    "genexp train model=ga": ["gan ", "gated_pixelcnn "],
+    "genexp train model=ga": ["gan ", "gated_pixelcnn ", "gaussian "],
     "genexp model=vae_c": ["vae_conv "],
     "genexp train metrics=[nll,fi": ["[nll,fidelity ", "[nll,fidelity_inception "],
     "genexp train 'metrics=[nll,bo": ["metrics=[nll,bound"],
