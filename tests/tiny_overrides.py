@@ -21,6 +21,10 @@ MORE_NETS = {
     "iwae_2l": ["model.latent_dims=[8,4]"],
     "hierarchical_vae": ["model.channels=8"],
     "pixel_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.decoder.channels=4"],
+    "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
+}
+"""Further models, with overrides that make them small."""
+FLOW_NETS = {
     "dequantised": ["model.density.transform.depth=2", "model.density.transform.hidden=[8]"],
     "glow": ["model.density.transform.steps.depth=1", "model.density.transform.steps.network.width=4"],
     "realnvp_images": [
@@ -28,7 +32,6 @@ MORE_NETS = {
         "model.density.transform.steps.channels=1",
         "model.density.transform.steps.network.width=4",
     ],
-    "vq_vae": ["model.latent_dim=4", "model.encoder.channels=4", "model.decoder.channels=4"],
 }
-"""Further models, with overrides that make them small."""
+"""Flows, the same."""
 FIDELITY = ["metrics.fidelity.n=60", "metrics.fidelity.kid_subset_size=20", "metrics.fidelity.is_splits=2"]

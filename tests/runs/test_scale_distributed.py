@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from tiny_overrides import FIDELITY, MORE_NETS, NETS
+from tiny_overrides import FIDELITY, FLOW_NETS, MORE_NETS, NETS
 
 import genexp as package
 from genexp.record import checkpoint
@@ -22,11 +22,11 @@ COMMON = [
 COMMON += ["samples.n=16", "samples.every_images=500", *FIDELITY]
 ONE = ["trainer=cpu", "training.batch_size=64"]
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "training.batch_size=32"]
-every_model = pytest.mark.parametrize("model", sorted(NETS | MORE_NETS))
+every_model = pytest.mark.parametrize("model", sorted(NETS | MORE_NETS | FLOW_NETS))
 
 
 def arguments(model, name, *more, common=COMMON):
-    return ["train", f"model={model}", *(NETS | MORE_NETS)[model], *common, f"name={name}", *more]
+    return ["train", f"model={model}", *(NETS | MORE_NETS | FLOW_NETS)[model], *common, f"name={name}", *more]
 
 
 def result(folder):
