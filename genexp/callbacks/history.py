@@ -140,7 +140,7 @@ class History(Callback):
 
 def learning_rates(trainer: Trainer, model: GenerativeModule) -> dict[str, float]:
     """``train/lr``, or ``train/lr_<player>`` of a family that steps several optimizers: the rate that each has now, of its
-    first group of parameters."""
+    first group of parameters; nothing where there is none to train."""
     names = [f"train/lr_{player}" for player in model.players] or ["train/lr"]
-    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers)
+    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers if optimizer.param_groups)
     return {name: float(rate) for name, rate in zip(names, rates, strict=False)}
