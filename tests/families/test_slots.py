@@ -18,6 +18,7 @@ from genexp.record import instantiate as record
 from genexp.record.errors import ConfigError
 
 CONFIGS = sorted(file.name[:-5] for file in (files("genexp.conf") / "model").iterdir() if file.is_file())
+OF_REALS = ("genexp.families.flow.Flow", "genexp.families.continuous_flow.ContinuousFlow")
 POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
 
 
@@ -87,13 +88,15 @@ def calls(compose_train):
     found = []
     for name in CONFIGS:
         config = compose_train(f"model={name}", "data=digits")
+        if config.model._target_ in OF_REALS:
+            config = compose_train(f"model={name}", "data=toy")
         OmegaConf.set_struct(config, False)
         config.model._partial_ = True
         made = instantiate(config.model, _convert_="all")
         before = len(found)
         scheduled = dict(made.keywords) | {"scheduler": partial(LinearLR, total_iters=3)}
         watched(partial(made.func, **scheduled), found)().configure_optimizers()
-        assert len(found) > before + 2, name
+        assert len(found) > before + 1, name
     return found
 
 

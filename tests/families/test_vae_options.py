@@ -1,13 +1,11 @@
 """A VAE with every posterior and prior: the bounds of a linear-Gaussian model in float64, and the configs on tiny data."""
 
-import copy
 import math
 from functools import partial
 from importlib.resources import files
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch.distributions import MultivariateNormal
 
 from genexp.families.vae import VAE
@@ -185,16 +183,12 @@ def options(group):
 OPTIONS = [(group, name) for group in ("posterior", "prior") for name in options(group)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def config_with(compose_train):
-    config = compose_train("model=vae", "data=digits")
-
     def make(k=1, **chosen):
-        changed = copy.deepcopy(config)
-        changed.model.k = k
-        for group, name in chosen.items():
-            changed.model[group] = OmegaConf.load(files("genexp.conf") / "model" / group / f"{name}.yaml")
-        return changed
+        return compose_train(
+            "model=vae", "data=digits", f"model.k={k}", *(f"model/{group}={name}" for group, name in chosen.items())
+        )
 
     return make
 

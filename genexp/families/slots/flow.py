@@ -33,7 +33,14 @@ class SourceFactory(Protocol):
     """Makes the distribution of the noise."""
 
     def __call__(self, *, dims: int) -> Source:
-        """``dims`` are those of z, at least 1."""
+        """Called once, when the model is made.
+
+        Args:
+            dims: of z, at least 1.
+
+        Returns:
+            A density of z ``(B, dims)`` that can be drawn from.
+        """
 
 
 class DensityFactory(Protocol):
@@ -65,6 +72,9 @@ class DequantisationFactory(Protocol):
         Args:
             shape, levels: of x.
             num_classes: number of labels that it is given; 0 for none.
+
+        Returns:
+            Noise u ``(B, *shape)`` in [0, 1) for levels x, with log q(u | x) in nats.
         """
 
 
