@@ -51,6 +51,11 @@ def shortened(words):
     rest = [re.sub(r"(?<=max_images=)[\d_]+", lambda m: str(int(m[0]) // IMAGES_OF_ONE * 10), word) for word in rest]
     if "run" in given:
         return [verb, *rest]
+    rest = [re.sub(r"(?<=sweeper\.n=)\d+", "2", word) for word in rest]
+    if {"sweep=tpe", "hydra/sweeper=optuna"} & set(rest):
+        rest.append("hydra.sweeper.n=2")
+    if {"sweep", "-m"} & given:
+        rest.append("hydra.sweeper.probe=false")
     small = dict(SHORT) | ({} if {"metrics", "sweep", "experiment"} & given else SMALL_METRICS)
     return [verb, *rest, *(f"{key}={value}" for key, value in small.items() if key not in given)]
 
