@@ -28,6 +28,8 @@ LATER = {
     "submitit_slurm": "needs Slurm",
     "ray_subprocess": "needs Ray",
     "cats": "are pictures of the reader's",
+    "data=table": "is a file of the reader's",
+    "CometLogger": "needs Comet",
     "exec ": "is a line of a batch script",
 }
 """Parts of commands that are not run here, and why."""
@@ -53,7 +55,7 @@ def shortened(words):
         return [verb, *rest]
     rest = [re.sub(r"(?<=sweeper\.n=)\d+", "2", word) for word in rest]
     if {"sweep=tpe", "hydra/sweeper=optuna"} & set(rest):
-        rest.append("hydra.sweeper.n=2")
+        rest.append("hydra.sweeper.n_trials=2")
     if {"sweep", "-m"} & given:
         rest.append("hydra.sweeper.probe=false")
     small = dict(SHORT) | ({} if {"metrics", "sweep", "experiment"} & given else SMALL_METRICS)
