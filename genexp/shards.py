@@ -66,11 +66,12 @@ def _write(words: list[str], destination: Path, per_shard: int, console: Console
         check_arguments(config, "data")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, "train", words)) from error
-    from genexp.data.shard_writer import write_shards
+    from genexp.data.shard_writer import check_images, write_shards
     from genexp.record.instantiate import instantiate
 
     data = instantiate(config, "data", list(config.allow_targets))
     try:
+        check_images(data)
         data.prepare_data()
         data.setup()
         counts = write_shards(data, destination, per_shard)

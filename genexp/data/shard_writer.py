@@ -13,6 +13,16 @@ from genexp.data.images import encode
 from genexp.ranges import at_least
 
 
+def check_images(data: Data) -> None:
+    """Refuse data that are no images of 1 or 3 channels, before they are read.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if len(data.shape) != 3 or data.shape[0] not in (1, 3) or data.levels is None:
+        raise ValueError(f"{data.name} has shape {list(data.shape)} and levels {data.levels}: only images have shards")
+
+
 def write_shards(data: Data, folder: Path, per_shard: int) -> dict[str, int]:
     """Write all splits as ``<split>-000000.tar`` and so on: of each example ``key.png`` and, with labels, ``key.cls``.
 
@@ -28,8 +38,7 @@ def write_shards(data: Data, folder: Path, per_shard: int) -> dict[str, int]:
         ValueError: the data are no images of 1 or 3 channels, or the folder holds shards already.
     """
     at_least(1, per_shard=per_shard)
-    if len(data.shape) != 3 or data.shape[0] not in (1, 3) or data.levels is None:
-        raise ValueError(f"{data.name} has shape {list(data.shape)} and levels {data.levels}: only images have shards")
+    check_images(data)
     folder.mkdir(parents=True, exist_ok=True)
     if there := sorted(path.name for split in SPLITS for path in folder.glob(f"{split}-*.tar")):
         raise ValueError(f"{folder} already holds shards, e.g. {there[0]}: choose an empty folder")
