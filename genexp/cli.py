@@ -238,6 +238,10 @@ def _compare(arguments: list[str]) -> None:
     )
     parser.add_argument("--output", metavar="FILE", help="of the plot; default: <first folder>/<plot>.png")
     options = parser.parse_intermixed_args(arguments)
+    for option in ("metrics", "csv", "json") if options.plot is not None else ("output",):
+        if getattr(options, option):
+            place = "has no effect on a plot" if options.plot is not None else "names the file of a plot: --plot"
+            parser.error(f"--{option} {place}")
     if options.plot is not None:
         from genexp.reports.plots import plot
 

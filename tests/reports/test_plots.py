@@ -98,6 +98,8 @@ def test_the_lower_envelope(points, corners):
         (["s", "--plot", "bounds"], "metrics.bound.ks"),
         (["s", "--plot", "rate_distortion"], "genexp evaluate run=s/0-x metrics=latents"),
         (["s", "--plot", "bounds", "--output", "nowhere/b.png"], "nowhere is not a folder"),
+        (["s", "--plot", "bounds", "--csv", "t.csv"], "--csv has no effect on a plot"),
+        (["s", "--output", "b.png"], "--output names the file of a plot"),
     ],
 )
 def test_wrong_requests_are_one_line(genexp, tmp_path, arguments, expected):
