@@ -53,7 +53,13 @@ class Dequantised(GenerativeModule, ImportanceBound):
         at_least(1, chunk=chunk)
         self.chunk = chunk
         self.density = made_by(
-            density, shape=self.shape, levels=None, num_classes=self.num_classes, conditional=self.conditional
+            density,
+            shape=self.shape,
+            levels=None,
+            num_classes=self.num_classes,
+            conditional=self.conditional,
+            optimizer=None,
+            scheduler=None,
         )
         self._check(self.density)
         self.initial_examples = self.density.initial_examples

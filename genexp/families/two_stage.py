@@ -63,6 +63,8 @@ class TwoStage(GenerativeModule, LikelihoodBound, Reconstruction, ConditionalMea
             levels=size,
             num_classes=self.num_classes,
             conditional=self.conditional,
+            optimizer=None,
+            scheduler=None,
         )
         if not isinstance(self.prior, ExactLikelihood):
             raise ValueError(f"code_prior: {type(self.prior).__name__} has no exact likelihood")

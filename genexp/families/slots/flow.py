@@ -47,7 +47,14 @@ class DensityFactory(Protocol):
     """Makes a density of reals, a family of its own."""
 
     def __call__(
-        self, *, shape: Sequence[int], levels: None, num_classes: int | None, conditional: bool
+        self,
+        *,
+        shape: Sequence[int],
+        levels: None,
+        num_classes: int | None,
+        conditional: bool,
+        optimizer: None,
+        scheduler: None,
     ) -> GenerativeModule:
         """Called once, when the model is made.
 
@@ -56,10 +63,10 @@ class DensityFactory(Protocol):
             levels: None, for x are reals.
             num_classes: number of labels of the data set; None if it has none.
             conditional: whether it models p(x | y).
+            optimizer, scheduler: None, for the model around it trains it.
 
         Returns:
-            A model with an :class:`~genexp.families.capabilities.ExactLikelihood`. Its own optimizer is not used, and may be left
-            out.
+            A model with an :class:`~genexp.families.capabilities.ExactLikelihood`.
         """
 
 

@@ -60,7 +60,14 @@ class CodePriorFactory(Protocol):
     """Makes the model of the codes, a family of its own."""
 
     def __call__(
-        self, *, shape: Sequence[int], levels: int, num_classes: int | None, conditional: bool
+        self,
+        *,
+        shape: Sequence[int],
+        levels: int,
+        num_classes: int | None,
+        conditional: bool,
+        optimizer: None,
+        scheduler: None,
     ) -> GenerativeModule:
         """Called once, when the model is made.
 
@@ -69,8 +76,8 @@ class CodePriorFactory(Protocol):
             levels: number K of codes, 2 to 256.
             num_classes: number of labels of the data set; None if it has none.
             conditional: whether it models the codes given the label.
+            optimizer, scheduler: None, for the model around it trains it.
 
         Returns:
-            A model with an :class:`~genexp.families.capabilities.ExactLikelihood`. Its own optimizer is not used, and may be
-            left out.
+            A model with an :class:`~genexp.families.capabilities.ExactLikelihood`.
         """
