@@ -162,7 +162,8 @@ class SampleGrid(Callback):
         """In the plane, ``<name>-density.png``."""
         data, path = trainer.datamodule, self.folder / f"{name}-density.png"
         with model.evaluating():
-            if density_picture(model, data.density, *self._examples(trainer, model, 1_000), path):
+            title = self._title(trainer, model, "density")
+            if density_picture(model, data.density, *self._examples(trainer, model, 1_000), path, title=title):
                 hand_over(trainer, model, "density", path)
 
     @torch.no_grad()
@@ -171,7 +172,8 @@ class SampleGrid(Callback):
         where the family has none."""
         path = self.folder / f"{name}-latents.png"
         with model.evaluating(), keyed_draws(model.device, self.seed, "latents"):
-            if quantile_picture(model, *self._examples(trainer, model, 500), path):
+            title = self._title(trainer, model, "the latent image of validation examples")
+            if quantile_picture(model, *self._examples(trainer, model, 500), path, title=title):
                 hand_over(trainer, model, "latents", path)
 
     @torch.no_grad()
