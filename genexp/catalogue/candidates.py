@@ -7,7 +7,9 @@ from pathlib import Path
 
 from genexp.catalogue.comments import Node, read
 from genexp.catalogue.composition import Composition, compose_verb
-from genexp.catalogue.files import CONFIG_DIR, groups, options
+from genexp.catalogue.files import groups, options
+from genexp.record.errors import SPLITS
+from genexp.record.variables import CONFIG_DIR
 
 Candidate = tuple[str, str]
 """A word, and a line about it."""
@@ -15,7 +17,6 @@ COMPOSED = ("train", "evaluate", "sample")
 """Verbs whose words are overrides."""
 FOLDERS = ("compare", "repeat", "wandb")
 """Verbs of run folders."""
-SPLITS = ("train", "validation", "test")
 VALUES: dict[str, tuple[str, ...]] = {
     "split": SPLITS,
     "evaluation.split": SPLITS,
@@ -23,11 +24,14 @@ VALUES: dict[str, tuple[str, ...]] = {
     "latent": ("interpolate", "traverse", "reconstruct"),
     "interpolation": ("slerp", "linear"),
     "centre": ("example", "prior"),
-    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed"),
-    "logger.wandb.mode": ("online", "offline", "disabled"),
 }
 """Of keys whose values are few."""
+SETTINGS = {
+    "trainer.accelerator": "ACCELERATORS",
+    "trainer.precision": "PRECISIONS",
+    "logger.wandb.mode": "WANDB_MODES",
+}
+"""The same, by their names in :mod:`genexp.runs.settings`, which is imported where one is asked for."""
 AFTER = {
     "--cfg": ("job", "hydra", "all"),
     "-c": ("job", "hydra", "all"),
@@ -172,6 +176,10 @@ def _options_of(group: str, value: str, start: str) -> Iterator[Candidate]:
 def _values(composed: Composition, key: str, value: str, start: str, rest: Sequence[str]) -> Iterator[Candidate]:
     node = composed.at(key)
     few = list(VALUES.get(key, ()))
+    if key in SETTINGS:
+        from genexp.runs import settings
+
+        few = list(getattr(settings, SETTINGS[key]))
     if key == "checkpoint":
         runs = [word.partition("=")[2] for word in rest if word.startswith("run=")]
         few = sorted({path.stem for run in runs for path in Path(run, "checkpoints").glob("*.ckpt")}) or few

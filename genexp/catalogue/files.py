@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genexp.record.errors import ConfigError, nearest
+from genexp.record.variables import CONFIG_DIR
 
-CONFIG_DIR = "GENEXP_CONFIG_DIR"
-"""Environment variable with the user's own config folder, as in :mod:`genexp.record.instantiate`, which takes longer to import."""
 HIDDEN = ("parts", "hydra")
 """Groups at the top that are not listed: nobody chooses from them."""
 DEEPEST = 3

@@ -11,12 +11,8 @@ from genexp.record.arguments import check_node, with_key
 from genexp.record.errors import ConfigError
 from genexp.record.interpolations import literal
 from genexp.record.kinds import check_name, resolve
+from genexp.record.variables import ALLOW, CONFIG_DIR
 from genexp.record.yaml_files import load_yaml
-
-CONFIG_DIR = "GENEXP_CONFIG_DIR"
-"""Environment variable with the user's own config folder, as ``--config-dir`` names it."""
-ALLOW = "GENEXP_ALLOW_TARGETS"
-"""Environment variable with further modules that the user trusts, separated by commas."""
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, str]]:

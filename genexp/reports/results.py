@@ -75,13 +75,14 @@ def rows_of(found: Comparison, columns: Sequence[Column]) -> list[dict[str, Any]
         ``best`` (of its column; None where there is nothing to compare), ``n`` and ``protocol``.
     """
     rows = []
+    bests = [column.best() for column in columns]
     for i in range(len(found.configurations)):
         settings = settings_of(found, i) or {"run": found.cells(i)[0]}
-        for column in columns:
+        for column, best in zip(columns, bests, strict=True):
             if not column.values.get(i):
                 continue
             value, spread = column.mean(i)
-            seeds, best = len(column.values[i]), column.best()
+            seeds = len(column.values[i])
             rows.append(
                 {
                     "settings": settings,

@@ -27,6 +27,7 @@ from genexp.runs import trainer as trainers
 from genexp.runs.callbacks import make_callbacks
 from genexp.runs.choose_metrics import choose_metrics
 from genexp.runs.debug import debug_of, epoch_images, limits, take_few
+from genexp.runs.devices import device_of
 from genexp.runs.monitoring import Monitoring
 from genexp.runs.optimizers import check_optimizers
 from genexp.runs.settings import OPTIONAL, section
@@ -76,7 +77,7 @@ def assemble(config: DictConfig, folder: RunFolder, stop: Stop, console: Console
     _quiet()
     extra, training = list(config.allow_targets), Training.of(config)
     settings = OmegaConf.to_container(config.trainer, resolve=True)
-    trainers.device_of(settings["accelerator"])
+    device_of(settings["accelerator"])
     data = instantiate(config, "data", extra)
     seed_everything(key(config.seed, "initialisation") % 2**32, verbose=False)
     model = instantiate(config, "model", extra)

@@ -15,11 +15,11 @@ from genexp.record.instantiate import check_targets, instantiate
 from genexp.record.values import Value
 from genexp.reports.tables import metrics_table
 from genexp.runs.choose_metrics import choose_metrics
+from genexp.runs.devices import device_of_run
 from genexp.runs.loading import about_checkpoint, load_model
 from genexp.runs.progress_bars import shown
 from genexp.runs.recorded_data import find_data, set_up, tell_changed
 from genexp.runs.train_config import logging_of
-from genexp.runs.trainer import device_of_run
 from genexp.tracking.loggers import add_evaluation
 
 

@@ -109,7 +109,6 @@ OPTIONS: dict[str, str] = {
     "callbacks/many": "several: callbacks=[lr_monitor,rich_summary]",
     "logger/many_loggers": "several: logger=[csv,wandb]",
     "trainer/default": "trainer=auto is chosen anyway",
-    "debug/true": "debug=default, fast, limit, overfit, profiler or anomaly",
 }
 """Options of other templates that there are not here, with what to do."""
 OF_RUN: dict[str, dict[str, str]] = {

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
@@ -22,6 +21,7 @@ from genexp.networks.blocks.base import Block
 from genexp.networks.blocks.normalisation import synchronised, unsynchronised
 from genexp.record.checkpoint import AtomicCheckpointIO, verify
 from genexp.record.errors import ConfigError, check_choice
+from genexp.runs.devices import device_of
 from genexp.runs.settings import PRECISIONS
 from genexp.runs.train_config import Training
 
@@ -35,8 +35,6 @@ ALWAYS: dict[str, Any] = {
     "logger": False,  # a run that has begun sets its own
 }
 """Settings of every trainer."""
-GPUS = {"gpu": "GPU", "cuda": "GPU of NVIDIA or AMD (CUDA)", "mps": "GPU of Apple (MPS)"}
-"""What an accelerator needs."""
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -93,44 +91,6 @@ class FullyShardedStrategy(ModelParallelStrategy):
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         verify(checkpoint_path)
         return super().load_checkpoint(checkpoint_path, weights_only=True)
-
-
-def device_of(accelerator: str) -> torch.device:
-    """The device that ``trainer.accelerator`` stands for: the one that Lightning's trainer takes.
-
-    Raises:
-        ConfigError: a GPU is asked for and there is none.
-    """
-    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda")
-    if accelerator in GPUS:
-        raise ConfigError(f"trainer.accelerator={accelerator}: no {GPUS[accelerator]} is available; use cpu or auto")
-    return torch.device("cpu")
-
-
-def device_of_run(asked: str | None, trained: DictConfig, console: Console) -> torch.device:
-    """The device on which a trained run is taken up.
-
-    Args:
-        asked: ``trainer.accelerator`` of the command; None for the one that the run was trained with, or what there is.
-        trained: config of the run.
-        console: tells where that one is not here.
-
-    Raises:
-        ConfigError: a GPU is asked for and there is none.
-    """
-    if asked is not None:
-        return device_of(asked)
-    own = trained.trainer.accelerator
-    try:
-        return device_of(own)
-    except ConfigError:
-        device = device_of("auto")
-        line = f"  trained with trainer.accelerator={own}, which is not here: it runs on {device.type}"
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
-        return device
 
 
 def trainer_arguments(settings: Mapping[str, Any], training: Training, model: GenerativeModule) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def _place(callback: ModelCheckpoint, key: str, folder: RunFolder, name: str) ->
     """Keep its files apart from the checkpoints that a run continues from."""
     if callback.dirpath is None:
         callback.dirpath = str(folder.checkpoints.absolute() / name)
-    elif folder.checkpoints.absolute() == folder.path.__class__(callback.dirpath).absolute():
+    elif folder.checkpoints.absolute() == Path(callback.dirpath).absolute():
         raise ConfigError(
             f"{key}.dirpath={callback.dirpath}: there are the run's own checkpoints; null is a folder beside them"
         )

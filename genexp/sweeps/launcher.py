@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
+from genexp.record.variables import AGENT
 from genexp.sweeps.job import record_failure
-from genexp.sweeps.process import OF_AN_AGENT, PARENT, arguments
+from genexp.sweeps.process import PARENT, arguments
 from genexp.terminal import harmless
 
 TICK_S = 0.1
@@ -155,7 +156,7 @@ class SubprocessLauncher(Launcher):
         if self.gpus_per_job:
             mine = self.gpus[slot * self.gpus_per_job : (slot + 1) * self.gpus_per_job]
             extra["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-        return {name: value for name, value in os.environ.items() if name not in OF_AN_AGENT} | extra
+        return {name: value for name, value in os.environ.items() if name not in AGENT} | extra
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; their folders come from the override ``hydra.sweep.subdir`` of each, else from its number."""

@@ -11,9 +11,6 @@ from urllib.parse import urlparse
 
 PARENT = "GENEXP_PARENT"
 """Environment variable with the id of the process whose end a job does not survive."""
-OF_AN_AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
-"""Environment variables with which an agent of a W&B sweep asks for one run. The jobs of a sweep are several, and none of them
-is that one."""
 PR_SET_PDEATHSIG = 1
 OF_THE_SWEEP = (
     "hydra.mode",

@@ -32,9 +32,6 @@ def main(arguments: list[str], console: Console) -> None:
         "unless --json is given, a server and a key.",
         epilog="example: genexp wandb workspace outputs/families --entity me",
     )
-    view.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
-    view.add_argument("--entity", required=True, help="W&B user or team")
-    view.add_argument("--project", default="genexp", help="default: %(default)s")
     view.add_argument("--name", default="genexp: families", help="of the view; default: %(default)s")
     view.add_argument("--json", metavar="FILE", help="write the view's definition here and save nothing")
     report = verbs.add_parser(
@@ -44,9 +41,10 @@ def main(arguments: list[str], console: Console) -> None:
         "sample quality, samples, cost and training. Needs `pip install genexp[workspace]`, a server and a key.",
         epilog="example: genexp wandb report outputs/families --entity me",
     )
-    report.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
-    report.add_argument("--entity", required=True, help="W&B user or team")
-    report.add_argument("--project", default="genexp", help="default: %(default)s")
+    for shown in (view, report):
+        shown.add_argument("folder", nargs="+", help="run folders, or folders of runs such as a sweep's")
+        shown.add_argument("--entity", required=True, help="W&B user or team")
+        shown.add_argument("--project", default="genexp", help="default: %(default)s")
     report.add_argument("--title", default="Families of generative models", help="default: %(default)s")
     report.add_argument("--draft", action="store_true", help="leave it unpublished")
     sweep = verbs.add_parser(

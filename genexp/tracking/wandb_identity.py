@@ -6,9 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 from genexp.record.errors import ConfigError, shown
-
-AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
-"""Environment variables that an agent sets for the one process that it starts. W&B prefers them to all that it is told."""
+from genexp.record.variables import AGENT
 
 
 def identity(settings: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files that are not what their names say, or larger than they look: refused by type and size, before anything is read."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -152,11 +153,9 @@ def sparse(path):
 
 
 def bound(path):
-    """A socket; its name may have 107 bytes only, so it is made elsewhere."""
-    short = f"/tmp/genexp-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(short)
-    os.rename(short, path)
+    """A socket; its name may have 107 bytes only, so it is made from its folder."""
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from genexp.record.errors import ConfigError
-from genexp.runs.trainer import device_of, device_of_run
+from genexp.runs.devices import device_of, device_of_run
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,16 @@ class ZukoLayer(Bijection):
         return self.lazy(context).inv(z)
 
 
+def _networks(univariate: Univariate, hidden: Sequence[int], activation: nn.Module) -> dict[str, Any]:
+    """What zuko is told of the functions of a layer, and of the network that gives their parameters."""
+    return {
+        "univariate": univariate,
+        "shapes": univariate.shapes,
+        "hidden_features": tuple(hidden),
+        "activation": lambda: deepcopy(activation),
+    }
+
+
 class MaskedAutoregressiveLayer(ZukoLayer):
     """z_d = f(x_d; parameters given x_<d and the context), in an order (Papamakarios et al. 2017). One pass gives z and the
     determinant; the inverse needs D, of which each without gradients computes what is new only.
@@ -52,10 +63,7 @@ class MaskedAutoregressiveLayer(ZukoLayer):
             features=len(order),
             context=context_dim,
             order=order,
-            univariate=univariate,
-            shapes=univariate.shapes,
-            hidden_features=tuple(hidden),
-            activation=lambda: deepcopy(activation),
+            **_networks(univariate, hidden, activation),
         )
         super().__init__(len(order), lazy)
 
@@ -80,9 +88,6 @@ class CouplingLayer(ZukoLayer):
             features=len(kept),
             context=context_dim,
             mask=kept,
-            univariate=univariate,
-            shapes=univariate.shapes,
-            hidden_features=tuple(hidden),
-            activation=lambda: deepcopy(activation),
+            **_networks(univariate, hidden, activation),
         )
         super().__init__(len(kept), lazy)

@@ -1,6 +1,5 @@
 """Latent: decode chosen points of a trained run's latent space."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ def latent(
     request: Request,
     model: GenerativeModule,
     data: Any,
-    names: Sequence[str] | None,
     title: str,
     output: Path,
     console: Console,
@@ -47,7 +45,6 @@ def latent(
         request: of the verb.
         model: on the device to use, in evaluation mode.
         data: the run's.
-        names: of the classes, or None.
         title: of the picture.
         output: where to write, without suffix: ``.npy`` what was decoded ``(R, S, *shape)``, ``-latents.npy`` the points
             ``(R, S, latent_dim)``, and for images ``.png``.
@@ -71,7 +68,7 @@ def latent(
     written = save(output, {".npy": table.decoded, "-latents.npy": table.z})
     path = output.with_name(output.name + ".png")
     title = DOT.join([title, f"{TITLES[request.latent]} of the {request.split} split"])
-    if table.write(model.levels, path, title=title, names=names):
+    if table.write(model.levels, path, title=title, names=data.class_names):
         written.append(path)
     return written
 

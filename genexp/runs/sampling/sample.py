@@ -14,6 +14,7 @@ from genexp.record.checksum import recorded_digest
 from genexp.record.errors import ConfigError
 from genexp.record.folder import RunFolder
 from genexp.record.instantiate import check_targets, instantiate
+from genexp.runs.devices import device_of_run
 from genexp.runs.loading import load_model
 from genexp.runs.recorded_data import find_data
 from genexp.runs.sampling.completion import complete
@@ -22,7 +23,6 @@ from genexp.runs.sampling.latent_points import latent
 from genexp.runs.sampling.output import Output
 from genexp.runs.sampling.request import Request
 from genexp.runs.sampling.whole import draw_whole
-from genexp.runs.trainer import device_of_run
 
 
 def sample(config: DictConfig, console: Console) -> None:
@@ -61,16 +61,15 @@ def sample(config: DictConfig, console: Console) -> None:
     is_done = False
     try:
         output.begin()
-        names = data.class_names
         if request.latent is not None:
-            written = latent(request, model, data, names, title, output.path, console)
+            written = latent(request, model, data, title, output.path, console)
         elif request.complete is not None:
             written = complete(request, model, data, title, output.path, console)
         else:
             console.print(
                 f"  drawing {request.n:,} samples of {folder.path} ...", style="dim", highlight=False, soft_wrap=True
             )
-            written = draw_whole(request, model, data, names, title, output.path, console)
+            written = draw_whole(request, model, data, title, output.path, console)
         is_done = True
     except ConfigError:
         raise

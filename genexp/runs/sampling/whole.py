@@ -1,6 +1,5 @@
 """Whole examples, drawn batch by batch and written as they come."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ def draw_whole(
     request: Request,
     model: GenerativeModule,
     data: Any,
-    names: Sequence[str] | None,
     title: str,
     output: Path,
     console: Console,
@@ -34,7 +32,6 @@ def draw_whole(
         request: of the verb.
         model: on the device to use.
         data: the run's.
-        names: of the classes, or None.
         title: of the picture.
         output: where to write, without suffix.
         console: for progress.
@@ -70,9 +67,9 @@ def draw_whole(
     first = None if labels is None else labels[: len(x)]
     if data.sample_rate is not None:
         x, first = x[:MOST], None if first is None else first[:MOST]
-        return written + sounds(x, first, model.levels, data.sample_rate, output, title=title, names=names)
+        return written + sounds(x, first, model.levels, data.sample_rate, output, title=title, names=data.class_names)
     path = output.with_name(f"{output.name}.png")
-    more = {"labels": label_names(first, names), "means": means, "total": n}
+    more = {"labels": label_names(first, data.class_names), "means": means, "total": n}
     return [*written, path] if picture(x, model.levels, path, title=title, **more) else written
 
 

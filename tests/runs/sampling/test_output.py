@@ -154,5 +154,5 @@ def test_progress_is_told_where_there_is_no_terminal(monkeypatch, tmp_path, comp
     settings = {name: None for name in Request.__dataclass_fields__} | {"n": 5, "batch_size": 2, "format": "npy"}
     request = Request(**settings | {"draws": 1, "rows": 1, "steps": 2, "extent": 1.0, "knobs": {}})
     out = io.StringIO()
-    whole.draw_whole(request, model.eval(), data, None, "t", tmp_path / "x", Console(file=out))
+    whole.draw_whole(request, model.eval(), data, "t", tmp_path / "x", Console(file=out))
     assert "samples drawn: 4 of 5" in out.getvalue() and np.load(tmp_path / "x.npy").shape == (5, 1, 8, 8)
